@@ -1,0 +1,12 @@
+"""Every task's dotted name: the wire contract between senders, workers and the clock."""
+
+from enum import StrEnum
+
+
+class TaskName(StrEnum):
+    """The names messages carry; renaming one orphans the messages that are under way."""
+
+    PING = "ping"
+    TODO_CLEANUP = "todo.cleanup"
+    TODO_CLEANUP_FOR_USER = "todo.cleanup_for_user"
+    CLEANUP_SESSIONS = "cleanup_sessions"
