@@ -1,21 +1,196 @@
-"""Every environment variable the service reads, typed, in one class."""
+"""Every environment variable the service reads, typed and documented, in one class."""
 
-from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from django.core.exceptions import ImproperlyConfigured
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+SECRETS_DIR = Path("/run/secrets")
+
+Names = Annotated[list[str], NoDecode]
 
 
-class Environment(BaseSettings):
-    """The service's configuration."""
+class Stage(BaseSettings):
+    """The one variable that decides how the others are read."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(
+        extra="ignore",
+        env_ignore_empty=True,
+        frozen=True,
+        hide_input_in_errors=True,
+    )
 
-    environment: str = "development"
-    secret_key: SecretStr = SecretStr("development-only-key-that-is-long-enough-for-hs256")
-    database_url: str = "postgres://postgres@localhost/postgres"
-    redis_url: str = "redis://localhost:6379/0"
-    allowed_hosts: str = "localhost,127.0.0.1"
-    time_zone: str = "UTC"
-    broker_namespace: str = "dramatiq"
+    environment: Literal["development", "test", "production"] = Field(
+        default="development",
+        description="`production` turns security on, logs JSON and refuses to start half configured.",
+    )
 
 
-environment = Environment()
+class Environment(Stage):
+    """The configuration of one process, from its environment, `.env` and `/run/secrets`.
+
+    A field's name in capitals is the variable's name. An empty value counts as not set. What the
+    process's environment says wins over `.env`, and that over a file in `/run/secrets`.
+    """
+
+    secret_key: SecretStr = Field(
+        default=SecretStr("development-only-key-that-is-long-enough-for-hs256"),
+        min_length=32,
+        description="Signs sessions and access tokens; 50 random characters or more. Required in production.",
+    )
+    database_url: SecretStr = Field(
+        default=SecretStr("postgres://postgres@127.0.0.1:5432/postgres"),
+        description="PostgreSQL. `make run` starts its own when unset. Required in production.",
+    )
+    redis_url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis or Valkey. `make run` starts its own when unset. Required in production.",
+    )
+    allowed_hosts: Names = Field(
+        default=["localhost", "127.0.0.1", "[::1]"],
+        description="Host names the service answers to, separated by commas. Required in production.",
+    )
+    csrf_trusted_origins: Names = Field(
+        default=[],
+        description="Origins whose forms the admin accepts, such as `https://example.com`, separated by commas.",
+    )
+    proxy_hops: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="Proxies in front whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; 0 believes none.",
+    )
+    secure_ssl_redirect: bool = Field(
+        default=True,
+        description="Redirect HTTP to HTTPS in production.",
+    )
+    hsts_seconds: int = Field(
+        default=3600,
+        ge=0,
+        description="How long browsers must insist on HTTPS in production; raise it once HTTPS is sure to stay.",
+    )
+    time_zone: str = Field(
+        default="UTC",
+        description="The service's local time, in which schedules such as 02:00 are read.",
+    )
+    database_pool_size: int = Field(
+        default=16,
+        ge=2,
+        description="Most connections one process opens; at least its threads + 4. All processes together "
+        "must stay below PostgreSQL's `max_connections`.",
+    )
+    database_pool_timeout: float = Field(
+        default=10.0,
+        gt=0,
+        description="Seconds to wait for a free connection.",
+    )
+    broker_namespace: str = Field(
+        default="dramatiq",
+        pattern=r"^[A-Za-z0-9_.{}-]{1,64}$",
+        description="Prefix of the broker's keys; one per deployment that shares a Redis.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO",
+        description="The least severe log line that is written.",
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        description="`auto` is JSON in production and readable lines elsewhere.",
+    )
+    port: int = Field(
+        default=8000,
+        ge=1,
+        le=65535,
+        description="Where the web process listens.",
+    )
+    bind_address: str = Field(
+        default="127.0.0.1",
+        description="Address the web process listens on; `0.0.0.0` in a container.",
+    )
+    web_processes: int = Field(
+        default=1,
+        ge=1,
+        description="Processes of the web server.",
+    )
+    web_threads: int = Field(
+        default=8,
+        ge=1,
+        description="Threads of each web process.",
+    )
+
+    @field_validator("allowed_hosts", "csrf_trusted_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"{value!r} is not a time zone; write one such as Europe/Berlin") from None
+        return value
+
+    @property
+    def is_production(self) -> bool:
+        """Whether real people depend on this process."""
+        return self.environment == "production"
+
+
+class ProductionEnvironment(Environment):
+    """What production has no defaults for."""
+
+    secret_key: SecretStr = Field(min_length=50)
+    database_url: SecretStr
+    redis_url: SecretStr
+    allowed_hosts: Names
+
+
+def read_environment(*, env_file: Path | None = None, secrets_dir: Path = SECRETS_DIR) -> Environment:
+    """Read the configuration.
+
+    Args:
+        env_file: File of `NAME=value` lines; by default what `ENV_FILE` names, or else `.env` beside `manage.py`.
+        secrets_dir: Directory with one file per secret; need not exist.
+
+    Raises:
+        ImproperlyConfigured: Naming everything that is wrong or missing, at once and without the values.
+    """
+    env_file = env_file or Path(os.environ.get("ENV_FILE") or BASE_DIR / ".env")
+    sources: dict[str, Any] = {
+        "_env_file": env_file,
+        "_secrets_dir": secrets_dir if secrets_dir.is_dir() else None,
+    }
+    try:
+        in_production = Stage(**sources).environment == "production"
+        return ProductionEnvironment(**sources) if in_production else Environment(**sources)
+    except ValidationError as error:
+        raise ImproperlyConfigured(_readable(error)) from None
+
+
+def _readable(error: ValidationError) -> str:
+    mistakes = error.errors(include_url=False, include_context=False, include_input=False)
+    lines = [f"  {str(mistake['loc'][0]).upper()}: {_reason(mistake)}" for mistake in mistakes]
+    return "\n".join(["The environment is not complete or not right. Set these variables and start again:", *lines])
+
+
+def _reason(mistake: "ErrorDetails") -> str:
+    if mistake["type"] == "missing":
+        return "is missing, and production has no default for it"
+    if mistake["type"] == "too_short":
+        return "is too short to keep anything secret; use 50 random characters"
+    return mistake["msg"].removeprefix("Value error, ")
+
+
+environment = read_environment()

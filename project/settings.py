@@ -1,15 +1,21 @@
 """Django's settings, built from the environment."""
 
-from pathlib import Path
+import zoneinfo
+from typing import Any
 
 import dj_database_url
 
-from project.environment import environment
+from project.environment import BASE_DIR, environment
+from project.logs import configure_structlog, logging_config
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+# Time zones come from the pinned tzdata package, so that every machine computes the same fire times.
+zoneinfo.reset_tzpath(to=[])
+
+ENVIRONMENT_NAME = environment.environment
 SECRET_KEY = environment.secret_key.get_secret_value()
-DEBUG = environment.environment == "development"
-ALLOWED_HOSTS = environment.allowed_hosts.split(",")
+DEBUG = ENVIRONMENT_NAME == "development"
+ALLOWED_HOSTS = environment.allowed_hosts
+REDIS_URL = environment.redis_url.get_secret_value()
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -23,11 +29,15 @@ INSTALLED_APPS = [
     "users",
     "project.tasks",
     "project.health",
+    "project",
     "todo",
     "scheduler",
 ]
 MIDDLEWARE = [
+    "project.health.middleware.ProbeMiddleware",
+    "project.request_log.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -50,16 +60,96 @@ TEMPLATES = [
         },
     },
 ]
-DATABASES = {"default": dj_database_url.parse(environment.database_url)}
+
+# --- Database: one pool per process; a connection is checked when it is taken, so a restart heals ---
+_database: dict[str, Any] = dict(
+    dj_database_url.parse(environment.database_url.get_secret_value(), conn_max_age=0, conn_health_checks=True)
+)
+_database["OPTIONS"] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "pool": {
+        "min_size": 1,
+        "max_size": environment.database_pool_size,
+        "timeout": environment.database_pool_timeout,
+    },
+    **_database.get("OPTIONS", {}),
+}
+DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- People ---
 AUTH_USER_MODEL = "users.User"
-STATIC_URL = "static/"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+if ENVIRONMENT_NAME == "test":
+    PASSWORD_HASHERS.insert(0, "django.contrib.auth.hashers.MD5PasswordHasher")
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+
+# --- HTTP ---
+PROXY_HOPS = environment.proxy_hops
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+CSRF_TRUSTED_ORIGINS = environment.csrf_trusted_origins
+if PROXY_HOPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+if environment.is_production:
+    SECURE_SSL_REDIRECT = environment.secure_ssl_redirect
+    SECURE_HSTS_SECONDS = environment.hsts_seconds
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+
+# --- Static files: WhiteNoise serves them from the process itself ---
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = not environment.is_production
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if environment.is_production
+        else "django.contrib.staticfiles.storage.StaticFilesStorage",
+    },
+}
+
+# --- Language and time ---
+LANGUAGE_CODE = "en-us"
+USE_I18N = True
 USE_TZ = True
 TIME_ZONE = environment.time_zone
 
+# --- Logs ---
+configure_structlog()
+LOGGING = logging_config(
+    json=environment.log_format == "json" or (environment.log_format == "auto" and environment.is_production),
+    level=environment.log_level,
+)
+
+# --- Readiness: each is called in turn and raises NotReadyError with the reason ---
+READINESS_PROBES = [
+    "project.health.probes.database",
+    "project.health.probes.broker",
+    "project.health.probes.ping",
+]
+
+# --- Tasks ---
 TASKS_REGISTRY = "project.registry"
+# The registry imports every task; what rundramatiq would find on its own is not all of it a task.
+DRAMATIQ_IGNORED_MODULES = ["project.tasks", "django_dramatiq.tasks"]
 DRAMATIQ_BROKER = {
     "BROKER": "dramatiq.brokers.redis.RedisBroker",
-    "OPTIONS": {"url": environment.redis_url, "namespace": environment.broker_namespace},
+    "OPTIONS": {"url": REDIS_URL, "namespace": environment.broker_namespace},
     "MIDDLEWARE": [],
 }

@@ -1,0 +1,108 @@
+"""What must work before this process should get traffic: cheap questions with short timeouts."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import Lock
+from typing import Any
+
+import psycopg
+import redis
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from project.health.errors import NotReadyError
+from project.names import TaskName
+from project.tasks.models import TaskRun
+
+TIMEOUT_SECONDS = 2
+PING_MAX_AGE = timedelta(minutes=3)
+ANSWER_LASTS_SECONDS = 1.0
+
+_lock = Lock()
+_answer: tuple[float, dict[str, str]] | None = None
+
+
+def failing_probes() -> dict[str, str]:
+    """Return the name and reason of each probe in `READINESS_PROBES` that fails now.
+
+    The answer is kept for a second, so that a flood of requests is one question to the database.
+    """
+    global _answer  # noqa: PLW0603 - one answer per process is the point
+    with _lock:
+        if _answer is None or time.monotonic() - _answer[0] > ANSWER_LASTS_SECONDS:
+            failing = ask_probes(settings.READINESS_PROBES)
+            _answer = (time.monotonic(), failing)
+        return _answer[1]
+
+
+def ask_probes(paths: list[str]) -> dict[str, str]:
+    """Call each probe and return the name and reason of those that raised `NotReadyError`."""
+    failing = {}
+    for path in paths:
+        probe: Callable[[], None] = import_string(path)
+        try:
+            probe()
+        except NotReadyError as reason:
+            failing[path.rpartition(".")[2]] = str(reason)
+    return failing
+
+
+def database() -> None:
+    """Ask PostgreSQL for a row.
+
+    Raises:
+        NotReadyError: If it does not answer in time.
+    """
+    with _short_connection() as short:
+        short.execute("SELECT 1")
+
+
+def broker() -> None:
+    """Ask Redis for a pong.
+
+    Raises:
+        NotReadyError: If it does not answer in time.
+    """
+    client = redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, retry=None
+    )
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        raise NotReadyError(f"the broker does not answer ({type(error).__name__})") from error
+    finally:
+        client.close()
+
+
+def ping() -> None:
+    """Look whether the clock, the broker and a worker together ran `ping` lately.
+
+    Raises:
+        NotReadyError: If the last `ping` that succeeded is older than `PING_MAX_AGE`.
+    """
+    pings = TaskRun.objects.filter(task=TaskName.PING, state=TaskRun.State.SUCCEEDED)
+    query, parameters = pings.order_by("-id").values("finished_at")[:1].query.sql_with_params()
+    with _short_connection() as short:
+        row = short.execute(query, parameters).fetchone()
+    if row is None:
+        raise NotReadyError("no ping has succeeded yet; is a scheduler and a worker running?")
+    age = timezone.now() - row[0]
+    if age > PING_MAX_AGE:
+        raise NotReadyError(f"the last ping succeeded {int(age.total_seconds())} seconds ago")
+
+
+@contextmanager
+def _short_connection() -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """Connect past the pool: a probe must neither wait for the pool nor take from it."""
+    parameters = connection.get_connection_params()
+    options = f"{parameters.pop('options', '')} -c statement_timeout={TIMEOUT_SECONDS}s"
+    parameters |= {"connect_timeout": TIMEOUT_SECONDS, "options": options}
+    try:
+        with psycopg.connect(**parameters, autocommit=True) as short:
+            yield short
+    except psycopg.Error as error:
+        raise NotReadyError(f"the database does not answer ({type(error).__name__})") from error

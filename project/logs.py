@@ -1,0 +1,95 @@
+"""One way to write logs: structlog, the standard library, Dramatiq and APScheduler through one renderer."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
+
+HIDDEN = "***"
+_SECRET_NAME = re.compile(r"passw|secret|token|authori[sz]ation|cookie|api_?key|credential", re.IGNORECASE)
+_SECRET_TEXT = re.compile(
+    r"(?P<before>\bBearer\s+)[\w.~+/=-]{8,}|(?P<url>://[^\s:/@]*:)[^\s/@]+(?=@)"
+    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*",
+    re.IGNORECASE,
+)
+
+
+def hide_secrets(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Replace the values of secret-sounding names, and tokens and passwords inside texts, at any depth."""
+    return cast("EventDict", _without_secrets(line))
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SECRET_TEXT.sub(lambda found: (found["before"] or found["url"] or "") + HIDDEN, value)
+    if isinstance(value, Mapping):
+        return {
+            name: HIDDEN if _SECRET_NAME.search(str(name)) else _without_secrets(inner) for name, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_without_secrets(inner) for inner in value]
+    return value
+
+
+def _processors() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        hide_secrets,
+    ]
+
+
+def configure_structlog() -> None:
+    """Send what `structlog.get_logger()` writes through the standard library's logging."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def logging_config(*, json: bool, level: str) -> dict[str, Any]:
+    """Return Django's `LOGGING`: one stream, one format.
+
+    Args:
+        json: One JSON object a line, for machines; otherwise readable lines.
+        level: The least severe level that is written.
+    """
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "structlog": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "processors": [*_processors(), _renderer(json=json)],
+            },
+        },
+        "handlers": {"stream": {"class": "logging.StreamHandler", "formatter": "structlog"}},
+        "root": {"handlers": ["stream"], "level": level},
+        "loggers": {
+            # One propagating logger each: their own set-up would print a second, unformatted line.
+            **{name: {"handlers": [], "propagate": True} for name in ("django", "gunicorn.error", "gunicorn.access")},
+            "django.server": {"handlers": [], "propagate": True},
+            # "Running job …" once a second says nothing; what went wrong does.
+            "apscheduler": {"level": "WARNING"},
+        },
+    }
+
+
+def _renderer(*, json: bool) -> Processor:
+    if json:
+        return structlog.processors.JSONRenderer(default=str)
+    return structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
