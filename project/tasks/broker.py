@@ -1,0 +1,112 @@
+"""Dramatiq's Redis broker, made to strand nothing and to start a task at once.
+
+The keys are Dramatiq's own, so its tools read them; three are added: ``__inbox__.<broker>.<queue>`` (a message
+that woke a waiting worker), ``<queue>.DQ.etas`` (delayed messages by time) and ``__queues__`` (every queue ever
+consumed). What goes over the wire is in ``lua/``.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from dramatiq import Message
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.common import current_millis, dq_name
+
+from project.tasks.addresses import connect, lost_connections
+
+SCRIPTS = {path.stem: path.read_text() for path in Path(__file__).with_name("lua").glob("*.lua")}
+CHUNK = 500
+CHUNK_BYTES = 1_000_000
+
+
+class ServiceBroker(RedisBroker):
+    """A Redis broker whose sends are idempotent and whose consumers wait in Redis.
+
+    Args:
+        url: Any address that :func:`project.tasks.addresses.connect` understands.
+        options: What ``RedisBroker`` takes, except separate connection parameters.
+    """
+
+    def __init__(self, *, url: str, **options: Any) -> None:
+        super().__init__(client=connect(url), maintenance_chance=0, **options)  # type: ignore[no-untyped-call]
+        self._scripts = {name: self.client.register_script(text) for name, text in SCRIPTS.items()}
+
+    def run_script(self, script: str, *arguments: Any) -> Any:
+        """Run one of the scripts in ``lua/``.
+
+        Raises:
+            ConnectionClosed: If Redis did not answer in time; nothing is sent a second time.
+        """
+        with lost_connections():
+            return self._scripts[script](keys=[self.namespace], args=arguments)
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Send a message.
+
+        Args:
+            message: An id of the form ``<message id>:<attempt>`` in its option ``redis_message_id`` is kept, and
+                a message with that id which is still stored is not stored again. Every other message gets a new id.
+            delay: Milliseconds to wait before the message may run.
+
+        Raises:
+            ConnectionClosed: If the broker did not answer in time.
+        """
+        message = _stamp(message, delay)
+        self.emit_before("enqueue", message, delay)
+        self.run_script("enqueue", message.queue_name, message.options["redis_message_id"], message.encode())
+        self.emit_after("enqueue", message, delay)
+        return message
+
+    def enqueue_many(self, messages: Sequence[Message[Any]]) -> list[Message[Any]]:
+        """Send many messages in few round trips, as :meth:`enqueue` sends one.
+
+        Raises:
+            ConnectionClosed: If the broker did not answer in time; the chunks before the failed one were sent.
+        """
+        stamped = [_stamp(message, None) for message in messages]
+        for message in stamped:
+            self.emit_before("enqueue", message, None)
+        for queue, arguments in _chunks(stamped):
+            self.run_script("enqueue", queue, *arguments)
+        for message in stamped:
+            self.emit_after("enqueue", message, None)
+        return stamped
+
+    def holds(self, queue_name: str, redis_message_ids: Sequence[str]) -> list[bool]:
+        """Tell which messages the broker still stores: waiting, held by a worker or running.
+
+        Raises:
+            ConnectionClosed: If the broker did not answer in time.
+        """
+        held: list[bool] = []
+        for start in range(0, len(redis_message_ids), CHUNK):
+            held += map(bool, self.run_script("holds", queue_name, *redis_message_ids[start : start + CHUNK]))
+        return held
+
+
+def _stamp(message: Message[Any], delay: int | None) -> Message[Any]:
+    """Copy the message with its id in Redis and, if it is delayed, its time."""
+    options: dict[str, Any] = {}
+    if not str(message.options.get("redis_message_id", "")).startswith(f"{message.message_id}:"):
+        options["redis_message_id"] = str(uuid4())
+    if delay is None:
+        return message.copy(options=options)
+    options["eta"] = current_millis() + delay
+    return message.copy(queue_name=dq_name(message.queue_name), options=options)
+
+
+def _chunks(messages: Sequence[Message[Any]]) -> Iterator[tuple[str, list[str | bytes]]]:
+    """Group what is to be sent by queue, in pieces that do not hold Redis up."""
+    pieces: dict[str, list[str | bytes]] = {}
+    sizes: dict[str, int] = {}
+    for message in messages:
+        payload = message.encode()
+        piece = pieces.setdefault(message.queue_name, [])
+        piece += (message.options["redis_message_id"], payload)
+        size = sizes[message.queue_name] = sizes.get(message.queue_name, 0) + len(payload)
+        if len(piece) >= 2 * CHUNK or size >= CHUNK_BYTES:
+            yield message.queue_name, pieces.pop(message.queue_name)
+            del sizes[message.queue_name]
+    yield from pieces.items()
