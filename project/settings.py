@@ -29,19 +29,20 @@ INSTALLED_APPS = [
     "users",
     "project.tasks",
     "project.health",
-    "project",
     "todo",
     "scheduler",
 ]
 MIDDLEWARE = [
     "project.health.middleware.ProbeMiddleware",
     "project.request_log.RequestLogMiddleware",
+    "project.errors.ErrorShapeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "project.tasks.cause.CauseMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -83,7 +84,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- People ---
 AUTH_USER_MODEL = "users.User"
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+PASSWORD_HASHERS = ["users.passwords.Argon2"]
 if ENVIRONMENT_NAME == "test":
     PASSWORD_HASHERS.insert(0, "django.contrib.auth.hashers.MD5PasswordHasher")
 AUTH_PASSWORD_VALIDATORS = [
@@ -99,6 +100,7 @@ LOGIN_URL = "admin:login"
 
 # --- HTTP ---
 PROXY_HOPS = environment.proxy_hops
+AUTH_RATE_LIMIT = environment.auth_rate_limit
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 CSRF_TRUSTED_ORIGINS = environment.csrf_trusted_origins
 if PROXY_HOPS:
@@ -146,10 +148,23 @@ READINESS_PROBES = [
 
 # --- Tasks ---
 TASKS_REGISTRY = "project.registry"
-# The registry imports every task; what rundramatiq would find on its own is not all of it a task.
-DRAMATIQ_IGNORED_MODULES = ["project.tasks", "django_dramatiq.tasks"]
+# It deletes rows of a table that nothing here writes.
+DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]
 DRAMATIQ_BROKER = {
-    "BROKER": "dramatiq.brokers.redis.RedisBroker",
+    "BROKER": "project.tasks.broker.ServiceBroker",
     "OPTIONS": {"url": REDIS_URL, "namespace": environment.broker_namespace},
-    "MIDDLEWARE": [],
+    "MIDDLEWARE": [
+        "dramatiq.middleware.AsyncIO",
+        "dramatiq.middleware.AgeLimit",
+        "dramatiq.middleware.Callbacks",
+        "dramatiq.middleware.Pipelines",
+        "dramatiq.middleware.Retries",
+    ],
 }
+# Added once the models are there, so after the ones above: their hooks before a task run last, those after it first.
+TASKS_MIDDLEWARE = [
+    "project.tasks.middleware.Life",
+    "project.tasks.middleware.Connections",
+    "project.tasks.middleware.DeadLetters",
+    "project.tasks.middleware.Deliveries",
+]

