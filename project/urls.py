@@ -1,6 +1,17 @@
 """What HTTP reaches."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from project.api import api
+from project.errors import API_PREFIX, no_such_page
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="api:openapi-view")),
+    path("admin/", admin.site.urls),
+    path("", include("project.health.urls")),
+    path("", api.urls),
+    # Django's own 404 page is HTML, and a missing slash would be answered with a redirect.
+    re_path(rf"^{API_PREFIX.lstrip('/')}", no_such_page),
+]

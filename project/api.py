@@ -1,0 +1,38 @@
+"""The HTTP API: its routers, and the answer to each error a domain raises."""
+
+from http import HTTPStatus
+
+from django.contrib.admin.views.decorators import staff_member_required
+from ninja import NinjaAPI
+
+from project.environment import environment
+from project.errors import answer, answer_common_errors
+from todo.api import router as todo_router
+from todo.errors import TodoForbiddenError, TodoNotFoundError
+from users.api import auth_router, users_router
+from users.errors import (
+    StaffRequiredError,
+    TakenError,
+    UnauthenticatedError,
+    UserNotFoundError,
+    WeakPasswordError,
+)
+
+api = NinjaAPI(
+    title="Todos",
+    version="1.0.0",
+    urls_namespace="api",
+    docs_decorator=staff_member_required if environment.is_production else None,
+)
+api.add_router("/v1/auth", auth_router)
+api.add_router("/v1/users", users_router)
+api.add_router("/v1/todos", todo_router)
+
+answer_common_errors(api)
+answer(api, UnauthenticatedError, HTTPStatus.UNAUTHORIZED)
+answer(api, WeakPasswordError, HTTPStatus.BAD_REQUEST)
+answer(api, TakenError, HTTPStatus.CONFLICT)
+answer(api, StaffRequiredError, HTTPStatus.FORBIDDEN)
+answer(api, UserNotFoundError, HTTPStatus.NOT_FOUND)
+answer(api, TodoNotFoundError, HTTPStatus.NOT_FOUND)
+answer(api, TodoForbiddenError, HTTPStatus.FORBIDDEN)

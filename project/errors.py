@@ -1,0 +1,104 @@
+"""One shape for everything the API refuses: ``{"detail": …}``."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+import structlog
+from django.core.exceptions import RequestDataTooBig
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from ninja import NinjaAPI, Schema
+from ninja.errors import AuthenticationError
+
+API_PREFIX = "/v1/"
+_log = structlog.get_logger(__name__)
+
+
+class Refusal(Schema):
+    """Why a request was refused."""
+
+    detail: str
+
+
+class InvalidField(Schema):
+    """One thing that is wrong with what was sent."""
+
+    type: str
+    loc: list[str | int]
+    msg: str
+
+
+class Invalid(Schema):
+    """Everything that is wrong with what was sent."""
+
+    detail: list[InvalidField]
+
+
+def refusals(*statuses: int) -> dict[int, type[Schema]]:
+    """Return the ``response=`` entries of an operation that may answer with these statuses."""
+    return {status: Invalid if status == HTTPStatus.UNPROCESSABLE_ENTITY else Refusal for status in statuses}
+
+
+def answer(api: NinjaAPI, error_type: type[Exception], status: HTTPStatus) -> None:
+    """Let ``api`` answer an error with ``status`` and the error's own words."""
+
+    def respond(_request: HttpRequest, error: Exception | type[Exception]) -> HttpResponse:
+        return refuse(status, str(error))
+
+    api.add_exception_handler(error_type, respond)
+
+
+def answer_common_errors(api: NinjaAPI) -> None:
+    """Let ``api`` answer what may go wrong in any operation."""
+    answer(api, AuthenticationError, HTTPStatus.UNAUTHORIZED)
+    api.add_exception_handler(RequestDataTooBig, _too_large)
+    api.add_exception_handler(OperationalError, _database_down)
+    api.add_exception_handler(Exception, _unforeseen)
+
+
+def refuse(status: HTTPStatus, detail: str) -> HttpResponse:
+    """Make the response of a refused request."""
+    response = JsonResponse({"detail": detail}, status=status)
+    if status == HTTPStatus.UNAUTHORIZED:
+        response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def no_such_page(_request: HttpRequest) -> HttpResponse:
+    """Answer an address under the API's prefix that nothing listens to."""
+    return refuse(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.phrase)
+
+
+def _too_large(_request: HttpRequest, _error: Exception | type[Exception]) -> HttpResponse:
+    return refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request body is too large")
+
+
+def _database_down(_request: HttpRequest, error: Exception | type[Exception]) -> HttpResponse:
+    _log.error("the database does not answer", exc_info=error)
+    return refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Service is unavailable")
+
+
+def _unforeseen(_request: HttpRequest, error: Exception | type[Exception]) -> HttpResponse:
+    raise error  # Django logs it and answers 500, and the middleware gives that the common shape
+
+
+class ErrorShapeMiddleware:
+    """Give the common shape to refusals of Django's own: wrong host, wrong method, a crash."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer the request."""
+        response = self.get_response(request)
+        if not request.path.startswith(API_PREFIX) or not _is_shapeless(response):
+            return response
+        shaped = refuse(HTTPStatus(response.status_code), HTTPStatus(response.status_code).phrase)
+        if "Allow" in response:
+            shaped["Allow"] = response["Allow"]
+        return shaped
+
+
+def _is_shapeless(response: HttpResponse) -> bool:
+    is_json = response.get("Content-Type", "").startswith("application/json")
+    return response.status_code >= HTTPStatus.BAD_REQUEST and not is_json

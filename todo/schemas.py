@@ -1,0 +1,84 @@
+"""What goes in and out of the todos' HTTP API and tasks."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from ninja import Schema
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from project.fields import NoNul
+
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NoNul]
+Description = Annotated[str, StringConstraints(max_length=1000), NoNul]
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+class NewTodo(Schema):
+    """A todo to write down."""
+
+    title: Title
+    description: Description = ""
+    completed: bool = False
+
+
+class TodoChanges(Schema):
+    """What to change; what is left out stays. The defaults only mark what was left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Title = Field(default="", json_schema_extra=_without_default)
+    description: Description = Field(default="", json_schema_extra=_without_default)
+    completed: bool = Field(default=False, json_schema_extra=_without_default)
+
+
+class TodoOut(Schema):
+    """A todo."""
+
+    id: int
+    title: str
+    description: str
+    completed: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class Page(Schema):
+    """Which todos to list."""
+
+    completed: bool | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    offset: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+
+
+class TodoPage(Schema):
+    """Some todos, and how many there are on all pages together."""
+
+    todos: list[TodoOut]
+    count: int
+
+
+class Sent(Schema):
+    """A task that was sent."""
+
+    task_id: UUID
+    status_url: str
+
+
+class CleanupResult(BaseModel):
+    """What a cleanup came to.
+
+    Args:
+        users_processed: Active users whose completed todos were looked for.
+        todos_deleted: Todos that are gone.
+        errors: Batches the database refused to delete; the next cleanup tries them again.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    users_processed: int
+    todos_deleted: int
+    errors: int = 0

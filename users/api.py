@@ -1,0 +1,85 @@
+"""Sign-up, sign-in and the users themselves over HTTP."""
+
+from django.http import HttpRequest
+from ninja import Router
+
+from project.client_address import client_address
+from project.errors import refusals
+from project.fields import Id
+from project.throttle import Throttle, signed_in_user
+from users import services, sessions
+from users.auth import SignedIn, bearer
+from users.models import User
+from users.schemas import Credentials, RefreshTokenIn, SignUp, TokenPair, UserOut
+from users.sessions import Client
+
+auth_router = Router(tags=["auth"])
+users_router = Router(tags=["users"])
+
+
+@auth_router.post(
+    "/token",
+    throttle=Throttle("token"),
+    response={200: TokenPair, **refusals(400, 401, 422, 429)},
+    operation_id="issue_token",
+)
+def issue_token(request: HttpRequest, credentials: Credentials) -> TokenPair:
+    """Sign in with a name and a password."""
+    access, refresh = services.sign_in(
+        username=credentials.username, password=credentials.password, client=_client(request)
+    )
+    return TokenPair(access_token=access, refresh_token=refresh)
+
+
+@auth_router.post(
+    "/token/refresh",
+    throttle=Throttle("refresh"),
+    response={200: TokenPair, **refusals(400, 401, 422, 429)},
+    operation_id="refresh_token",
+)
+def refresh_token(request: HttpRequest, body: RefreshTokenIn) -> TokenPair:
+    """Exchange a refresh token for a new pair; presenting it again ends the whole session."""
+    access, refresh = services.refresh(token=body.refresh_token, client=_client(request))
+    return TokenPair(access_token=access, refresh_token=refresh)
+
+
+@auth_router.post(
+    "/token/revoke",
+    auth=bearer,
+    throttle=[Throttle("revoke"), Throttle("revoke-by-user", by=signed_in_user)],
+    response={200: None, **refusals(400, 401, 422, 429)},
+    operation_id="revoke_token",
+)
+def revoke_token(request: SignedIn, body: RefreshTokenIn) -> None:
+    """End the session of one of your own refresh tokens."""
+    sessions.revoke_token(token=body.refresh_token, user=request.auth)
+
+
+@users_router.post(
+    "/",
+    throttle=Throttle("sign-up"),
+    response={200: UserOut, **refusals(400, 409, 422, 429)},
+    operation_id="create_user",
+)
+def create_user(request: HttpRequest, body: SignUp) -> User:
+    """Sign up."""
+    return services.register(**body.model_dump())
+
+
+@users_router.get("/me", auth=bearer, response={200: UserOut, **refusals(401)}, operation_id="get_me")
+def get_me(request: SignedIn) -> User:
+    """Return who you are."""
+    return request.auth
+
+
+@users_router.get(
+    "/{user_id}", auth=bearer, response={200: UserOut, **refusals(401, 403, 404, 422)}, operation_id="get_user"
+)
+def get_user(request: SignedIn, user_id: Id) -> User:
+    """Return any user; for staff."""
+    return services.get_user(user_id=user_id, asked_by=request.auth)
+
+
+def _client(request: HttpRequest) -> Client:
+    agent = request.headers.get("User-Agent", "").replace("\x00", "")[:300]
+    return Client(user_agent=agent, ip_address=client_address(request))

@@ -1,0 +1,40 @@
+"""What the users domain refuses, and why."""
+
+from collections.abc import Sequence
+
+
+class UsersError(Exception):
+    """Base of the domain's errors; the message is meant for the caller."""
+
+
+class WeakPasswordError(UsersError):
+    """The password does not pass the validators.
+
+    Args:
+        reasons: One sentence for each validator that refused it.
+    """
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__(" ".join(reasons))
+
+
+class TakenError(UsersError):
+    """Another user has that name or e-mail address, in whatever case."""
+
+
+class UserNotFoundError(UsersError):
+    """There is no such user."""
+
+    def __init__(self) -> None:
+        super().__init__("User not found")
+
+
+class StaffRequiredError(UsersError):
+    """Only staff may do this."""
+
+    def __init__(self) -> None:
+        super().__init__("Staff access required")
+
+
+class UnauthenticatedError(UsersError):
+    """The caller did not prove who they are: wrong password, or a token that is not good (any more)."""

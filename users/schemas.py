@@ -1,0 +1,80 @@
+"""What goes in and out of the users' HTTP API and tasks."""
+
+from typing import Annotated
+
+from django.core.exceptions import ValidationError
+from ninja import Schema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from project.fields import NoNul
+from users.models import User
+
+
+def _username(value: str) -> str:
+    return _fit("username", User.normalize_username(value))
+
+
+def _email(value: str) -> str:
+    return _fit("email", User.objects.normalize_email(value))
+
+
+def _fit(field: str, value: str) -> str:
+    try:
+        return str(User._meta.get_field(field).clean(value, None))
+    except ValidationError as error:
+        raise ValueError(" ".join(error.messages)) from None
+
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=150), NoNul]
+Password = Annotated[str, StringConstraints(min_length=1, max_length=128), NoNul]
+RefreshToken = Annotated[str, StringConstraints(min_length=1, max_length=200), NoNul]
+
+
+class SignUp(Schema):
+    """A new user."""
+
+    username: Annotated[str, Field(min_length=1, max_length=150), AfterValidator(_username)]
+    email: Annotated[str, Field(max_length=254, json_schema_extra={"format": "email"}), AfterValidator(_email)]
+    password: Password
+    first_name: Name = ""
+    last_name: Name = ""
+
+
+class UserOut(Schema):
+    """A user, as they and staff see them."""
+
+    id: int
+    username: str
+    email: str
+    first_name: str
+    last_name: str
+    is_staff: bool
+    is_superuser: bool
+
+
+class Credentials(Schema):
+    """What a user signs in with."""
+
+    username: Annotated[str, StringConstraints(max_length=150), NoNul]
+    password: Annotated[str, StringConstraints(max_length=128), NoNul]
+
+
+class RefreshTokenIn(Schema):
+    """A refresh token to exchange or to revoke."""
+
+    refresh_token: RefreshToken
+
+
+class TokenPair(Schema):
+    """An access token for the next 15 minutes and a refresh token that is good once."""
+
+    access_token: str
+    refresh_token: str
+
+
+class CleanupSessionsResult(BaseModel):
+    """What a cleanup of refresh sessions came to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    deleted_count: int

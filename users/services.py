@@ -1,0 +1,100 @@
+"""What users do: sign up, sign in, stay signed in."""
+
+from django.contrib.auth import authenticate
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from users.errors import (
+    StaffRequiredError,
+    TakenError,
+    UnauthenticatedError,
+    UserNotFoundError,
+    WeakPasswordError,
+)
+from users.models import NAME_CONSTRAINT, User
+from users.sessions import Client, rotate_token, start_session
+from users.tokens import create_access_token, read_access_token
+
+
+def register(*, username: str, email: str, password: str, first_name: str = "", last_name: str = "") -> User:
+    """Create a user.
+
+    Raises:
+        WeakPasswordError: If the password does not pass the validators.
+        TakenError: If the name or the e-mail address is somebody else's.
+    """
+    user = User(username=username, email=email, first_name=first_name, last_name=last_name)
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise WeakPasswordError(error.messages) from None
+    user.set_password(password)
+    try:
+        # No look before the insert: of two requests at once the constraint lets one through.
+        with transaction.atomic():
+            user.save()
+    except IntegrityError as error:
+        raise TakenError(_what_is_taken(error)) from None
+    return user
+
+
+def _what_is_taken(error: IntegrityError) -> str:
+    constraint: str = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None) or ""
+    return "Username is already taken" if _is_about_the_name(constraint) else "Email is already taken"
+
+
+def _is_about_the_name(constraint: str) -> bool:
+    return constraint == NAME_CONSTRAINT or "_username_" in constraint
+
+
+def sign_in(*, username: str, password: str, client: Client) -> tuple[str, str]:
+    """Open a session and return its access and its refresh token.
+
+    An unknown name, a wrong password and an inactive user take the same time and get the same answer: Django's
+    `ModelBackend` hashes the password in each case.
+
+    Raises:
+        UnauthenticatedError: In all three cases.
+    """
+    user = authenticate(username=username, password=password)
+    if not isinstance(user, User):
+        raise UnauthenticatedError("Invalid username or password")
+    return create_access_token(user_id=user.pk), start_session(user=user, client=client)
+
+
+def refresh(*, token: str, client: Client) -> tuple[str, str]:
+    """Exchange a refresh token for a new access and a new refresh token.
+
+    Raises:
+        UnauthenticatedError: If the refresh token is not good.
+    """
+    user, token = rotate_token(token=token, client=client)
+    return create_access_token(user_id=user.pk), token
+
+
+def user_of(access_token: str) -> User:
+    """Return the active user an access token belongs to.
+
+    Raises:
+        UnauthenticatedError: If the token is not good or its user is gone or inactive.
+    """
+    user = User.objects.filter(pk=read_access_token(access_token), is_active=True).first()
+    if user is None:
+        raise UnauthenticatedError("User not found")
+    return user
+
+
+def get_user(*, user_id: int, asked_by: User) -> User:
+    """Return any user, to staff.
+
+    Raises:
+        StaffRequiredError: If who asks is not staff.
+        UserNotFoundError: If there is no such user.
+    """
+    if not asked_by.is_staff:
+        raise StaffRequiredError
+    user = User.objects.filter(pk=user_id).first()
+    if user is None:
+        raise UserNotFoundError
+    return user

@@ -1,0 +1,150 @@
+"""Refresh tokens: issued at sign-in, good once, exchanged for the next one."""
+
+import hashlib
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hmac import compare_digest
+
+import structlog
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from project.deletion import delete_in_batches
+from users.errors import UnauthenticatedError
+from users.models import RefreshSession, User
+from users.schemas import CleanupSessionsResult
+
+LIFETIME = timedelta(days=30)
+_TOKEN_BYTES = 32
+_FAMILY_BYTES = 16
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """Where a sign-in or refresh came from.
+
+    Args:
+        user_agent: What the client calls itself.
+        ip_address: The address it came from, if known.
+    """
+
+    user_agent: str = ""
+    ip_address: str | None = None
+
+
+def start_session(*, user: User, client: Client) -> str:
+    """Open a session and return its first refresh token; only hashes of it are kept."""
+    token = secrets.token_bytes(_TOKEN_BYTES)
+    RefreshSession.objects.create(
+        user=user,
+        family_hash=_hash(token[:_FAMILY_BYTES]),
+        token_hash=_hash(token),
+        user_agent=client.user_agent,
+        ip_address=client.ip_address,
+        expires_at=timezone.now() + LIFETIME,
+    )
+    return _written(token)
+
+
+def rotate_token(*, token: str, client: Client) -> tuple[User, str]:
+    """Exchange a refresh token for the next one of its session.
+
+    Of two requests with the same token the row lock lets one through; the other presents a token that was
+    rotated away by then.
+
+    Raises:
+        UnauthenticatedError: If the token is unknown, expired, revoked or used before, or its user is inactive.
+    """
+    old = _bytes(token)
+    new = old[:_FAMILY_BYTES] + secrets.token_bytes(_TOKEN_BYTES - _FAMILY_BYTES)
+    # Refusals are raised after the commit: revoking the family must outlive the error.
+    with transaction.atomic():
+        session = _lock(old)
+        refusal = _refusal(session, old)
+        if refusal is None:
+            session.token_hash = _hash(new)
+            session.rotations += 1
+            session.last_used_at = timezone.now()
+            session.user_agent, session.ip_address = client.user_agent, client.ip_address
+            session.save()
+    if refusal is not None:
+        raise refusal
+    return session.user, _written(new)
+
+
+def revoke_token(*, token: str, user: User) -> None:
+    """End the session of a user's refresh token.
+
+    Raises:
+        UnauthenticatedError: If the token is unknown, somebody else's, or no longer good.
+    """
+    presented = _bytes(token)
+    with transaction.atomic():
+        session = _lock(presented)
+        if session.user_id != user.pk:
+            raise UnauthenticatedError("Invalid refresh token")
+        refusal = _refusal(session, presented)
+        _revoke(session)
+    if refusal is not None:
+        raise refusal
+
+
+def delete_old_sessions(*, days_old: int) -> CleanupSessionsResult:
+    """Delete the sessions that expired or were revoked more than ``days_old`` days ago."""
+    cutoff: datetime = timezone.now() - timedelta(days=days_old)
+    ended = RefreshSession.objects.filter(Q(expires_at__lt=cutoff) | Q(revoked_at__lt=cutoff))
+    return CleanupSessionsResult(deleted_count=delete_in_batches(ended).deleted)
+
+
+def _refusal(session: RefreshSession, presented: bytes) -> UnauthenticatedError | None:
+    """Say why a known family's token is not good, and revoke the family if somebody else may hold it."""
+    if not session.is_active:
+        return UnauthenticatedError("Refresh token expired or revoked")
+    if not compare_digest(session.token_hash, _hash(presented)):
+        _revoke(session)
+        _log.warning("a used refresh token was presented again: session revoked", **_names(session))
+        return UnauthenticatedError("Refresh token expired or revoked")
+    if not session.user.is_active:
+        _revoke(session)
+        return UnauthenticatedError("Refresh token expired or revoked")
+    return None
+
+
+def _names(session: RefreshSession) -> dict[str, str | int | None]:
+    return {"session_id": str(session.pk), "user_id": session.user_id, "ip_address": session.ip_address}
+
+
+def _lock(token: bytes) -> RefreshSession:
+    sessions = RefreshSession.objects.select_related("user").select_for_update(of=("self",))
+    session = sessions.filter(family_hash=_hash(token[:_FAMILY_BYTES])).first()
+    if session is None:
+        raise UnauthenticatedError("Invalid refresh token")
+    return session
+
+
+def _revoke(session: RefreshSession) -> None:
+    if session.revoked_at is None:
+        session.revoked_at = timezone.now()
+        session.save(update_fields=["revoked_at"])
+
+
+def _hash(secret: bytes) -> str:
+    return hashlib.sha256(secret).hexdigest()
+
+
+def _written(token: bytes) -> str:
+    return urlsafe_b64encode(token).rstrip(b"=").decode()
+
+
+def _bytes(token: str) -> bytes:
+    try:
+        decoded = urlsafe_b64decode(token + "=")
+    except ValueError:
+        decoded = b""
+    if len(decoded) != _TOKEN_BYTES:
+        raise UnauthenticatedError("Invalid refresh token")
+    return decoded

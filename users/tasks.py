@@ -1,0 +1,16 @@
+"""The users' background work."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from project.names import TaskName
+from project.tasks.task import task
+from users.schemas import CleanupSessionsResult
+from users.sessions import delete_old_sessions
+
+
+@task(TaskName.CLEANUP_SESSIONS, queue="maintenance", max_retries=3)
+def cleanup_sessions(*, days_old: Annotated[int, Field(ge=0, le=36_500)] = 30) -> CleanupSessionsResult:
+    """Delete the refresh sessions that ended more than ``days_old`` days ago."""
+    return delete_old_sessions(days_old=days_old)
