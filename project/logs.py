@@ -80,9 +80,12 @@ def logging_config(*, json: bool, level: str) -> dict[str, Any]:
         "handlers": {"stream": {"class": "logging.StreamHandler", "formatter": "structlog"}},
         "root": {"handlers": ["stream"], "level": level},
         "loggers": {
-            # One propagating logger each: their own set-up would print a second, unformatted line.
-            **{name: {"handlers": [], "propagate": True} for name in ("django", "gunicorn.error", "gunicorn.access")},
+            # Left to themselves these would print lines of their own form.
+            "django": {"handlers": [], "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
+            "gunicorn.error": {"handlers": [], "propagate": True},
+            # RequestLogMiddleware writes the line about a request.
+            "gunicorn.access": {"handlers": [], "propagate": False, "level": "CRITICAL"},
             # "Running job …" once a second says nothing; what went wrong does.
             "apscheduler": {"level": "WARNING"},
         },
