@@ -1,5 +1,22 @@
+"""The app of the task machinery."""
+
+from importlib import import_module
+
 from django.apps import AppConfig
+from django.conf import settings
+from django.utils.module_loading import import_string
+from dramatiq.broker import get_broker
 
 
 class TasksConfig(AppConfig):
+    """Makes every task known to every process, and checks what was declared."""
+
     name = "project.tasks"
+    verbose_name = "Tasks"
+
+    def ready(self) -> None:
+        """Complete the broker, then import the registry, which imports every task."""
+        for path in settings.TASKS_MIDDLEWARE:
+            get_broker().add_middleware(import_string(path)())
+        import_module("project.tasks.checks")
+        import_module(settings.TASKS_REGISTRY)

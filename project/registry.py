@@ -1,0 +1,17 @@
+"""Every task of the service, typed: what views, the clock, the admin and scripts send from."""
+
+from project.health import tasks as health
+from todo import tasks as todo
+from users import tasks as users
+
+
+class TasksRegistry:
+    """One attribute for each task, with the types of its arguments and its result."""
+
+    ping = health.ping
+    todo_cleanup = todo.cleanup
+    todo_cleanup_for_user = todo.cleanup_for_user
+    cleanup_sessions = users.cleanup_sessions
+
+
+registry = TasksRegistry()

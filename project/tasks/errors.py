@@ -1,0 +1,95 @@
+"""What can go wrong with a task, and what to do about it."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from dramatiq.threading import Interrupt
+
+
+class TaskError(Exception):
+    """Base of every error of the task machinery."""
+
+
+class UnknownTaskError(TaskError):
+    """No task of that name is declared; add it to the registry or correct the name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"No task is named {name!r}: add it to the registry, or send one that is there.")
+
+
+class TaskDefinitionError(TaskError):
+    """A task's function cannot be a task; the message says what to change."""
+
+
+class TaskArgumentError(TaskError):
+    """Arguments do not fit the task's signature; nothing was written.
+
+    Args:
+        task: The task's name.
+        problems: One ``(argument, reason)`` pair for each argument that does not fit.
+    """
+
+    def __init__(self, task: str, problems: Sequence[tuple[str, str]]) -> None:
+        self.task = task
+        self.problems = list(problems)
+        reasons = "; ".join(f"{argument}: {reason}" for argument, reason in self.problems)
+        super().__init__(f"Arguments do not fit task {task!r}: {reasons}.")
+
+
+class PermanentError(TaskError):
+    """Raise it in a task when trying again cannot help: the run is dead at once."""
+
+
+class RetryLater(TaskError):  # noqa: N818 (reads as the instruction it is)
+    """Raise it in a task to be retried after a delay the task itself knows.
+
+    Args:
+        after: How long to wait before the next attempt.
+        reason: What the run's page shows.
+    """
+
+    def __init__(self, *, after: timedelta, reason: str = "asked to be retried later") -> None:
+        self.after = after
+        super().__init__(reason)
+
+
+class ResultTimeout(TaskError):  # noqa: N818 (named as in dramatiq.results)
+    """The run did not end in time; it goes on, so ask again or look at its page."""
+
+    def __init__(self, *, run_id: UUID, state: str, waited: float) -> None:
+        super().__init__(f"Run {run_id} is still {state} after {waited:g} s; it has not been stopped.")
+
+
+class ResultUnavailable(TaskError):  # noqa: N818
+    """There is no result to wait for; the message says why."""
+
+
+class TaskFailed(TaskError):  # noqa: N818
+    """The run ended without a result.
+
+    Args:
+        run_id: The run.
+        state: How it ended: dead, cancelled, expired or discarded.
+        reason: The error of its last attempt.
+    """
+
+    def __init__(self, *, run_id: UUID, state: str, reason: str) -> None:
+        self.run_id, self.state, self.reason = run_id, state, reason
+        super().__init__(f"Run {run_id} is {state}: {reason or 'no reason was recorded'}")
+
+
+class RunStateError(TaskError):
+    """What was asked is not possible in the run's present state."""
+
+
+class TaskCancelled(Interrupt):
+    """Raised inside a running task whose run was cancelled; catch it only to clean up."""
+
+
+class TimeLimitExceeded(Interrupt):
+    """Raised inside a running task that used up its time limit; catch it only to clean up."""
+
+
+class ClaimLost(Interrupt):
+    """Raised inside a running task whose worker was presumed dead: another worker has the run now."""

@@ -1,0 +1,139 @@
+"""A worker thread runs one delivered message: claim, run the task's code, record the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import dramatiq
+import structlog
+from django.db import DataError, connections
+from dramatiq.threading import Interrupt
+
+from project.tasks.cause import caused_by, child_of
+from project.tasks.claims import Claim, claim_run, insist, record_failure, record_success
+from project.tasks.context import running_as
+from project.tasks.errors import ClaimLost, PermanentError
+from project.tasks.interrupts import interrupts
+
+if TYPE_CHECKING:
+    from project.tasks.task import Task
+
+log = structlog.get_logger(__name__)
+
+_delivery: ContextVar[dramatiq.Message[Any] | None] = ContextVar("delivery", default=None)
+
+
+def deliver(message: dramatiq.Message[Any]) -> None:
+    """Say which message this worker thread is about to call its actor for."""
+    _delivery.set(message)
+
+
+def take_delivery(actor_name: str) -> dramatiq.Message[Any] | None:
+    """Return the delivered message if this call is the worker's, once.
+
+    A worker calls an actor with the message's arguments only, just as anybody else does.
+    """
+    message = _delivery.get()
+    if message is None or message.actor_name != actor_name:
+        return None
+    _delivery.set(None)
+    return message
+
+
+def execute(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:
+    """Run the task for a message, keeping the row's story if it has one."""
+    if "attempt" not in message.options:
+        return _run_fast(task, message)
+    with _executing(message.message_id) as is_first:
+        claim = claim_run(message) if is_first else None
+        if claim is not None:
+            _run_claimed(task, claim)
+    return None
+
+
+def _run_fast(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:
+    with (
+        structlog.contextvars.bound_contextvars(task=task.actor_name, run_id=message.message_id),
+        interrupts.allowed(message.message_id, time_limit=task.policy.time_limit),
+    ):
+        result = task.fn(**task.signature.from_json(message.kwargs))
+    # Only a pipeline has a use for it: there is no row to keep a result in.
+    return task.signature.result_to_json(result) if message.options.get("pipe_target") else None
+
+
+def _run_claimed(task: Task[..., Any], claim: Claim) -> None:
+    with (
+        structlog.contextvars.bound_contextvars(
+            task=claim.task, run_id=str(claim.run_id), attempt=claim.attempt, request_id=claim.cause.request_id
+        ),
+        caused_by(child_of(claim.cause, run_id=claim.run_id)),
+    ):
+        log.info("run_started")
+        try:
+            result = _attempt(task, claim)
+        except ClaimLost:
+            log.warning("claim_lost", cure="another worker has this run now; this attempt's outcome is dropped")
+        except BaseException as error:  # whatever a task raises is its outcome
+            _fail(task, claim, error)
+        else:
+            _succeed(task, claim, result)
+
+
+def _attempt(task: Task[..., Any], claim: Claim) -> Any:
+    arguments = task.signature.from_json(claim.arguments)
+    with running_as(claim, time_limit=task.policy.time_limit):
+        result = task.fn(**arguments)
+    return _storable(task, result)
+
+
+def _storable(task: Task[..., Any], result: object) -> Any:
+    try:
+        return task.signature.result_to_json(result)
+    except ValueError as error:
+        raise PermanentError(f"It returned something else than it declares: {error}") from error
+
+
+def _succeed(task: Task[..., Any], claim: Claim, result: Any) -> None:
+    try:
+        kept = insist(lambda: record_success(claim, result))
+    except DataError as error:
+        _fail(task, claim, PermanentError(f"The database cannot store its result: {error}"))
+        return
+    log.info("run_succeeded" if kept else "outcome_dropped")
+
+
+def _fail(task: Task[..., Any], claim: Claim, error: BaseException) -> None:
+    if isinstance(error, Interrupt):
+        # It may have hit the database driver in the middle of a query.
+        connections.close_all()
+    state = insist(lambda: record_failure(claim, error, policy=task.policy))
+    log.log(*_severity(state), error_type=type(error).__name__, error=str(error), exc_info=error)
+
+
+def _severity(state: str) -> tuple[int, str]:
+    return (40 if state == "dead" else 30), f"run_{state}"
+
+
+_in_execution: set[str] = set()
+
+
+@contextmanager
+def _executing(message_id: str) -> Iterator[bool]:
+    """Yield whether no other thread of this process executes that run already."""
+    is_first = message_id not in _in_execution
+    if is_first:
+        _in_execution.add(message_id)
+    try:
+        yield is_first
+    finally:
+        if is_first:
+            _in_execution.discard(message_id)
+
+
+def executing_here() -> set[UUID]:
+    """Return the runs that threads of this process are claiming, running or recording."""
+    return {UUID(message_id) for message_id in list(_in_execution)}

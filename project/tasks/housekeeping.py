@@ -1,0 +1,113 @@
+"""The threads beside the work, in every worker and every scheduler: the beat, the relay, the rescue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from django.db import Error as DatabaseError
+from django.db import connection
+
+from project.tasks.models import Worker
+from project.tasks.outbox import BATCH, BROKER_ERRORS, broker, expire_once, relay_once
+from project.tasks.rescue import bury_dead_workers, reconcile
+from project.tasks.workers import BEAT_EVERY, Life
+
+log = structlog.get_logger(__name__)
+
+RELAY_EVERY = timedelta(milliseconds=500)
+RESCUE_EVERY = timedelta(seconds=1)
+RECONCILE_EVERY = timedelta(seconds=5)
+
+
+class Repeater(threading.Thread):
+    """Calls a function again and again; a database or broker that is away only makes it wait.
+
+    Args:
+        name: What the logs call it.
+        every: The pause between two calls.
+        do: The function.
+    """
+
+    def __init__(self, *, name: str, every: timedelta, do: Callable[[], None]) -> None:
+        super().__init__(name=name, daemon=True)
+        self.every, self.do = every, do
+        self._stop_asked = threading.Event()
+        self._is_failing = False
+
+    def run(self) -> None:
+        """Repeat until `stop` is called."""
+        while not self._stop_asked.wait(self.every.total_seconds()):
+            self._call()
+        connection.close()
+
+    def stop(self) -> None:
+        """Let the current call end, then stop."""
+        self._stop_asked.set()
+        self.join(timeout=10)
+
+    def _call(self) -> None:
+        try:
+            self.do()
+        except (DatabaseError, *BROKER_ERRORS) as error:
+            connection.close()
+            if not self._is_failing:
+                log.warning("housekeeping_failed", thread=self.name, error=str(error).strip(), cure="trying again")
+            self._is_failing = True
+        except Exception:
+            # A thread that died of a defect would leave its duty undone for as long as the process lives.
+            log.exception("housekeeping_broken", thread=self.name, cure="report it; trying again")
+        else:
+            self._is_failing = False
+
+
+class Housekeeping:
+    """Everything that a process does beside its work.
+
+    Args:
+        kind: What the process does.
+        queues: The queues it consumes.
+        threads: How many runs it executes at once.
+    """
+
+    def __init__(self, *, kind: Worker.Kind, queues: Sequence[str] = (), threads: int = 0) -> None:
+        self.life = Life(kind=kind, queues=queues, threads=threads)
+        self._reconciled_to: UUID | None = None
+        self._threads = [
+            Repeater(name="beat", every=BEAT_EVERY, do=self.life.beat),
+            Repeater(name="relay", every=RELAY_EVERY, do=_relay),
+            Repeater(name="rescue", every=RESCUE_EVERY, do=self._rescue),
+            Repeater(name="reconcile", every=RECONCILE_EVERY, do=self._reconcile),
+        ]
+
+    def start(self) -> None:
+        """Register the process and start the threads."""
+        self.life.begin()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop the threads and sign off."""
+        for thread in self._threads:
+            thread.stop()
+        self.life.end()
+
+    def _rescue(self) -> None:
+        if self.life.is_wide_awake():
+            bury_dead_workers()
+        broker().rescue()
+
+    def _reconcile(self) -> None:
+        while True:
+            _, self._reconciled_to = reconcile(after=self._reconciled_to)
+            if self._reconciled_to is None:
+                return
+
+
+def _relay() -> None:
+    expire_once()
+    while relay_once() == BATCH:
+        pass

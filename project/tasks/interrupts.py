@@ -1,0 +1,95 @@
+"""Stops a running task from outside: its time limit, a cancellation, a lost claim.
+
+An exception is raised in the task's thread (`PyThreadState_SetAsyncExc`), as Dramatiq's TimeLimit does; but
+only while the task's own code runs, so that it can never hit the bookkeeping around it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from dramatiq.threading import Interrupt, raise_thread_exception
+
+from project.tasks.errors import TimeLimitExceeded
+
+#: Seconds between two looks at the deadlines.
+_PRECISION = 0.1
+
+
+@dataclass
+class Running:
+    """A task's own code while it runs in a thread.
+
+    Args:
+        key: The run's id, or the message's.
+        deadline: When its time limit is used up, on the monotonic clock.
+    """
+
+    key: str
+    deadline: float
+    thread_id: int = field(default_factory=threading.get_ident)
+    interrupted: bool = False
+
+
+class Interrupts:
+    """The tasks that run in this process, and the thread that watches their time limits."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, Running] = {}
+        self._watch: threading.Thread | None = None
+
+    @contextmanager
+    def allowed(self, key: str, *, time_limit: timedelta) -> Iterator[Running]:
+        """Let the block be interrupted from outside, and by its time limit.
+
+        Raises:
+            Interrupt: Whatever it was interrupted with.
+        """
+        running = Running(key, time.monotonic() + time_limit.total_seconds())
+        self._start_watch()
+        with self._lock:
+            self._running[key] = running
+        try:
+            yield running
+        finally:
+            # Once the entry is gone nobody can interrupt this thread any more.
+            with self._lock:
+                self._running.pop(key, None)
+
+    def interrupt(self, key: str, error: type[Interrupt]) -> bool:
+        """Raise ``error`` in the code of the run ``key``, once; return whether it was running here."""
+        with self._lock:
+            running = self._running.get(key)
+            if running is None or running.interrupted:
+                return False
+            running.interrupted = True
+            raise_thread_exception(running.thread_id, error)
+            return True
+
+    def keys(self) -> list[str]:
+        """Return what runs in this process now."""
+        with self._lock:
+            return list(self._running)
+
+    def _start_watch(self) -> None:
+        if self._watch is None or not self._watch.is_alive():
+            self._watch = threading.Thread(target=self._enforce_time_limits, name="time-limits", daemon=True)
+            self._watch.start()
+
+    def _enforce_time_limits(self) -> None:
+        while True:
+            time.sleep(_PRECISION)
+            now = time.monotonic()
+            with self._lock:
+                late = [running.key for running in self._running.values() if running.deadline <= now]
+            for key in late:
+                self.interrupt(key, TimeLimitExceeded)
+
+
+interrupts = Interrupts()

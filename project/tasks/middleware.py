@@ -1,0 +1,86 @@
+"""What connects Dramatiq's worker to the rows: deliveries, the process's life, the database's connections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from django.db import connections
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from dramatiq.broker import Broker, MessageProxy
+from dramatiq.middleware import Middleware
+from dramatiq.worker import Worker as DramatiqWorker
+
+from project.tasks.claims import insist, stopping
+from project.tasks.execution import deliver
+from project.tasks.housekeeping import Housekeeping
+from project.tasks.models import TaskRun, Worker
+
+log = structlog.get_logger(__name__)
+
+
+class Deliveries(Middleware):
+    """Hands each message to the task that its worker thread calls next."""
+
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        """Remember the message for this thread."""
+        deliver(message._message)
+
+
+class Life(Middleware):
+    """Registers the worker process and runs its housekeeping."""
+
+    def __init__(self) -> None:
+        self._housekeeping: Housekeeping | None = None
+
+    def before_worker_boot(self, broker: Broker, worker: DramatiqWorker) -> None:
+        """Sign on before the first message can be claimed."""
+        stopping.clear()
+        queues = worker.consumer_whitelist or broker.get_declared_queues()
+        self._housekeeping = Housekeeping(kind=Worker.Kind.WORKER, queues=sorted(queues), threads=worker.worker_threads)
+        insist(self._housekeeping.start)
+
+    def before_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:
+        """Stop insisting on a database that is away."""
+        stopping.set()
+
+    def after_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:
+        """Sign off once every thread has ended."""
+        if self._housekeeping is not None:
+            self._housekeeping.stop()
+
+
+class Connections(Middleware):
+    """Keeps a worker thread's database connection from one task to the next, unless it is broken."""
+
+    def after_process_message(
+        self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
+    ) -> None:
+        """Drop connections that a task left broken or in the middle of a transaction."""
+        for connection in connections.all(initialized_only=True):
+            if connection.errors_occurred or connection.in_atomic_block or connection.needs_rollback:
+                connection.close()
+
+    def after_worker_thread_shutdown(self, broker: Broker, thread: Any) -> None:
+        """Give the thread's connections back."""
+        connections.close_all()
+
+
+class DeadLetters(Middleware):
+    """Makes a run dead whose message no task of this checkout can take."""
+
+    def after_nack(self, broker: Broker, message: MessageProxy) -> None:
+        """Record why; the broker has dead-lettered the message already."""
+        if "attempt" not in message.options:
+            return
+        runs = TaskRun.objects.filter(
+            id=message.message_id, attempts=message.options["attempt"], state__in=TaskRun.WAITING
+        )
+        reason = str(message._exception or "its message was rejected")
+        insist(lambda: _die(runs, reason=reason))
+
+
+def _die(runs: QuerySet[TaskRun], *, reason: str) -> None:
+    if runs.update(state=TaskRun.State.DEAD, error_type="ActorNotFound", error=reason, finished_at=Now()):
+        log.error("run_dead", reason=reason, cure="deploy the code that declares the task, then retry the run")

@@ -1,0 +1,149 @@
+"""The rows that keep the promise: runs, their failed attempts, and the processes that run them."""
+
+from datetime import timedelta
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from project.tasks.ids import uuid7
+
+
+class TaskRun(models.Model):
+    """One sent task, from send to end; its id is the Dramatiq message's id."""
+
+    class State(models.TextChoices):
+        """Where a run is in its life."""
+
+        PENDING = "pending", "pending"
+        QUEUED = "queued", "queued"
+        RUNNING = "running", "running"
+        RETRYING = "retrying", "retrying"
+        SUCCEEDED = "succeeded", "succeeded"
+        DEAD = "dead", "dead"
+        CANCELLED = "cancelled", "cancelled"
+        EXPIRED = "expired", "expired"
+        DISCARDED = "discarded", "discarded"
+
+    #: States in which the run is waiting for a worker.
+    WAITING = (State.PENDING, State.QUEUED, State.RETRYING)
+    #: States that a run leaves again by itself.
+    UNFINISHED = (*WAITING, State.RUNNING)
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    task = models.CharField(max_length=100)
+    queue = models.CharField(max_length=100)
+    priority = models.SmallIntegerField(default=0, help_text="Lower runs first.")
+    arguments = models.JSONField(default=dict)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+
+    created_at = models.DateTimeField(default=timezone.now)
+    run_after = models.DateTimeField(default=timezone.now, help_text="Not before this time.")
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Not started after this time.")
+    published_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    attempts = models.PositiveIntegerField(default=0, help_text="How often a worker claimed it.")
+    failures = models.PositiveIntegerField(default=0, help_text="How many attempts raised.")
+    deaths = models.PositiveIntegerField(default=0, help_text="How many attempts ended with their worker's death.")
+    worker_id = models.UUIDField(null=True, blank=True)
+    cancel_requested = models.BooleanField(default=False)
+    progress = models.FloatField(null=True, blank=True, help_text="0 to 1, as the task reports it.")
+    progress_note = models.CharField(max_length=200, blank=True)
+
+    result = models.JSONField(null=True, blank=True)
+    error_type = models.CharField(max_length=200, blank=True)
+    error = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    fingerprint = models.CharField(max_length=16, blank=True)
+
+    source = models.CharField(max_length=10, default="code")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, db_index=False, related_name="+"
+    )
+    request_id = models.CharField(max_length=64, blank=True)
+    schedule = models.CharField(max_length=100, blank=True)
+    parent_id = models.UUIDField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = "task run"
+        indexes: ClassVar[list[models.Index]] = [
+            # Rare states only: a full index would be rewritten by every step of every run.
+            models.Index(
+                fields=["state", "-id"],
+                name="run_by_rare_state",
+                condition=Q(state__in=("retrying", "dead", "cancelled", "expired", "discarded")),
+            ),
+            models.Index(fields=["task", "-id"], name="run_by_task"),
+            models.Index(fields=["run_after"], name="run_to_publish", condition=Q(state__in=("pending", "retrying"))),
+            models.Index(
+                fields=["expires_at"],
+                name="run_to_expire",
+                condition=Q(expires_at__isnull=False, state__in=("pending", "queued", "retrying")),
+            ),
+            models.Index(fields=["id"], name="run_published", condition=Q(state="queued")),
+            models.Index(fields=["worker_id"], name="run_claimed", condition=Q(state="running")),
+            models.Index(fields=["user", "-id"], name="run_by_user", condition=Q(user__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task} {self.id}"
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the last attempt took, or has taken so far."""
+        if self.started_at is None:
+            return None
+        return (self.finished_at or timezone.now()) - self.started_at
+
+
+class TaskAttempt(models.Model):
+    """One attempt that did not succeed; the run's row has the successful one."""
+
+    id: int
+    run = models.ForeignKey(TaskRun, on_delete=models.CASCADE, related_name="failed_attempts")
+    number = models.PositiveIntegerField()
+    worker = models.CharField(max_length=200, blank=True, help_text="Host and process id.")
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(default=timezone.now)
+    error_type = models.CharField(max_length=200)
+    error = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("run_id", "number")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["run", "number"], name="attempt_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number}: {self.error_type}"
+
+
+class Worker(models.Model):
+    """A living worker or scheduler process; one that stops beating is presumed dead."""
+
+    class Kind(models.TextChoices):
+        """What the process does."""
+
+        WORKER = "worker", "worker"
+        SCHEDULER = "scheduler", "scheduler"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    hostname = models.CharField(max_length=150)
+    pid = models.PositiveIntegerField()
+    queues: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list)
+    threads = models.PositiveIntegerField(default=1)
+    started_at = models.DateTimeField(default=timezone.now)
+    beat_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("kind", "hostname", "pid")
+
+    def __str__(self) -> str:
+        return f"{self.hostname}:{self.pid}"

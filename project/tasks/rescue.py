@@ -1,0 +1,103 @@
+"""Gives what dead workers had claimed, and what the broker has lost, back to the living."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from project.tasks.models import TaskAttempt, TaskRun, Worker
+from project.tasks.outbox import broker, redis_message_id
+from project.tasks.policy import MAX_DEATHS
+
+log = structlog.get_logger(__name__)
+
+#: How long after its last beat a process is presumed dead.
+DEAD_AFTER = timedelta(seconds=10)
+#: The broker is given this long to show a message that was just published.
+SETTLE = timedelta(seconds=5)
+_BATCH = 1000
+
+
+def bury_dead_workers() -> int:
+    """Delete processes that stopped beating and free the runs they had claimed; return how many runs."""
+    for worker in Worker.objects.filter(beat_at__lt=Now() - DEAD_AFTER):
+        if Worker.objects.filter(id=worker.id, beat_at__lt=Now() - DEAD_AFTER).delete()[0]:
+            log.warning("worker_presumed_dead", worker=str(worker), last_beat=worker.beat_at.isoformat())
+    return free_runs(TaskRun.objects.exclude(worker_id__in=Worker.objects.values("id")))
+
+
+def free_runs(runs: QuerySet[TaskRun]) -> int:
+    """Take running runs from a worker that no longer executes them; return how many.
+
+    Each is published again, or is dead once `MAX_DEATHS` workers have died while they ran it.
+    """
+    with transaction.atomic():
+        locked = runs.select_for_update(skip_locked=True).filter(state=TaskRun.State.RUNNING)[:_BATCH]
+        freed = list(locked)
+        for run in freed:
+            _free(run)
+            TaskAttempt.objects.create(
+                run=run,
+                number=run.attempts,
+                worker=str(run.worker_id),
+                started_at=run.started_at,
+                error_type=run.error_type,
+                error=run.error,
+            )
+            run.save()
+    return len(freed)
+
+
+def reconcile(*, after: UUID | None = None) -> tuple[int, UUID | None]:
+    """Publish runs again whose message the broker has lost.
+
+    Args:
+        after: The id where the last call stopped, or None to start from the oldest run.
+
+    Returns:
+        How many were lost, and the id to go on from (None: the end was reached).
+
+    Raises:
+        redis.RedisError: If the broker cannot be reached; nothing is changed then.
+    """
+    queued = TaskRun.objects.filter(state=TaskRun.State.QUEUED).order_by("id")
+    if after is not None:
+        queued = queued.filter(id__gt=after)
+    batch = list(queued.filter(published_at__lte=Now() - SETTLE).only("id", "queue", "attempts")[:_BATCH])
+    lost = _lost(batch)
+    if lost:
+        log.warning("messages_lost_by_broker", runs=len(lost), cure="publishing them again")
+        still = TaskRun.objects.filter(id__in=lost, state=TaskRun.State.QUEUED)
+        still.update(state=TaskRun.State.PENDING)
+    return len(lost), batch[-1].id if len(batch) == _BATCH else None
+
+
+def _lost(runs: list[TaskRun]) -> list[UUID]:
+    lost: list[UUID] = []
+    for queue in {run.queue for run in runs}:
+        in_queue = [run for run in runs if run.queue == queue]
+        held = broker().holds(queue, [redis_message_id(run) for run in in_queue])
+        lost.extend(run.id for run, is_held in zip(in_queue, held, strict=True) if not is_held)
+    return lost
+
+
+def _free(run: TaskRun) -> None:
+    run.deaths += 1
+    run.error_type = "WorkerDied"
+    run.error = f"Its worker died while it ran it ({run.deaths} of {MAX_DEATHS} times)."
+    run.state = _state_after_death(run)
+    run.run_after = timezone.now()
+    run.finished_at = None if run.state == TaskRun.State.RETRYING else timezone.now()
+    log.warning("run_freed", run_id=str(run.id), task=run.task, deaths=run.deaths, state=run.state)
+
+
+def _state_after_death(run: TaskRun) -> TaskRun.State:
+    if run.cancel_requested:
+        return TaskRun.State.CANCELLED
+    return TaskRun.State.DEAD if run.deaths >= MAX_DEATHS else TaskRun.State.RETRYING

@@ -1,0 +1,112 @@
+"""A task function's arguments and result as pydantic sees them."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NotRequired, get_type_hints
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError, with_config
+from pydantic.errors import PydanticSchemaGenerationError
+from typing_extensions import TypedDict  # pydantic cannot read typing.TypedDict before Python 3.12
+
+from project.tasks.errors import TaskArgumentError, TaskDefinitionError
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+class TaskSignature:
+    """Validates what goes into and comes out of one task function.
+
+    Args:
+        name: The task's name, for messages.
+        fn: The function, every parameter named and annotated.
+    """
+
+    def __init__(self, *, name: str, fn: Callable[..., Any]) -> None:
+        self.name = name
+        self.fn = fn
+        self._signature = inspect.signature(fn)
+
+    def to_json(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate a call and return its arguments by name, as plain JSON values.
+
+        Raises:
+            TaskArgumentError: If they do not fit the signature.
+        """
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TaskArgumentError(self.name, [("call", str(error))]) from None
+        valid = self._validate(bound.arguments)
+        dumped: dict[str, Any] = self._arguments.dump_python(valid, mode="json")
+        return dumped
+
+    def from_json(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Turn stored arguments into new Python values for the function.
+
+        Raises:
+            TaskArgumentError: If they do not fit the code that runs them.
+        """
+        return self._validate(arguments)
+
+    def result_to_json(self, result: object) -> Any:
+        """Validate a return value against the annotation and make it plain JSON.
+
+        Raises:
+            ValidationError: If the function did not return what it declares.
+        """
+        return self._result.dump_python(self._result.validate_python(result), mode="json")
+
+    def result_from_json(self, result: object) -> Any:
+        """Turn a stored result into what the function returned."""
+        return self._result.validate_python(result)
+
+    def check(self) -> None:
+        """Build everything that is built on first use.
+
+        Raises:
+            TaskDefinitionError: If the function cannot be a task.
+        """
+        _ = self._arguments, self._result
+
+    def _validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return self._arguments.validate_python(arguments)
+        except ValidationError as error:
+            raise TaskArgumentError(self.name, _problems(error)) from None
+
+    @cached_property
+    def hints(self) -> dict[str, Any]:
+        """The annotations of the parameters and of the result."""
+        return get_type_hints(self.fn, include_extras=True)
+
+    @cached_property
+    def _arguments(self) -> TypeAdapter[dict[str, Any]]:
+        fields = {name: self._field(parameter) for name, parameter in self._signature.parameters.items()}
+        arguments = TypedDict(f"{self.fn.__name__}_arguments", fields)  # type: ignore[operator]
+        return self._adapter(with_config(ConfigDict(extra="forbid"))(arguments), of="its arguments")
+
+    @cached_property
+    def _result(self) -> TypeAdapter[Any]:
+        if "return" not in self.hints:
+            raise TaskDefinitionError(f"Task {self.name!r} must annotate what it returns (None if nothing).")
+        return self._adapter(self.hints["return"], of="its result")
+
+    def _field(self, parameter: inspect.Parameter) -> Any:
+        if parameter.kind not in _NAMED:
+            raise TaskDefinitionError(f"Task {self.name!r} must name its parameters: {parameter} cannot be stored.")
+        if parameter.name not in self.hints:
+            raise TaskDefinitionError(f"Task {self.name!r} must annotate its parameter {parameter.name!r}.")
+        hint = self.hints[parameter.name]
+        return hint if parameter.default is inspect.Parameter.empty else NotRequired[hint]
+
+    def _adapter(self, annotation: Any, *, of: str) -> TypeAdapter[Any]:
+        try:
+            return TypeAdapter(annotation)
+        except (PydanticSchemaGenerationError, PydanticUserError) as error:
+            reason = str(error).splitlines()[0]
+            raise TaskDefinitionError(f"Task {self.name!r}: {of} cannot be turned into JSON: {reason}") from None
+
+
+def _problems(error: ValidationError) -> list[tuple[str, str]]:
+    return [(".".join(map(str, e["loc"])) or "call", e["msg"]) for e in error.errors(include_url=False)]

@@ -1,0 +1,242 @@
+"""`@task`: a plain function that can also be sent, with its types kept."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from uuid import UUID
+
+import dramatiq
+from asgiref.sync import sync_to_async
+from dramatiq.broker import get_broker
+
+from project.tasks.cause import Cause
+from project.tasks.declared import all_tasks, declare, get_task
+from project.tasks.execution import execute, take_delivery
+from project.tasks.message import Message
+from project.tasks.outbox import send_runs
+from project.tasks.policy import Policy
+from project.tasks.signature import TaskSignature
+
+if TYPE_CHECKING:
+    from dramatiq.broker import Broker
+
+__all__ = ["Call", "Message", "Sender", "Task", "all_tasks", "get_task", "task"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Call(Generic[R]):
+    """A task with validated arguments, not sent yet.
+
+    Args:
+        task: The task.
+        arguments: Its arguments by name, as plain JSON values.
+    """
+
+    task: Task[..., R]
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How one send differs from the task's policy.
+
+    Args:
+        delay: Do not start before this much time has passed.
+        eta: Do not start before this time (aware); not together with `delay`.
+        expires: Do not start after this time, or this long after now.
+        queue: Another queue.
+        priority: Another priority; lower runs first.
+        run_id: The run's id, for a caller that derives it; a second send of one id is refused.
+        cause: Who sends it, where the surrounding request or run is not the answer.
+    """
+
+    delay: timedelta | None = None
+    eta: datetime | None = None
+    expires: timedelta | datetime | None = None
+    queue: str | None = None
+    priority: int | None = None
+    run_id: UUID | None = None
+    cause: Cause | None = None
+
+    def __post_init__(self) -> None:
+        if self.delay is not None and self.eta is not None:
+            raise ValueError("Give a delay or an eta, not both.")
+        for name in ("eta", "expires"):
+            moment = getattr(self, name)
+            if isinstance(moment, datetime) and moment.tzinfo is None:
+                raise ValueError(f"{name} must be an aware datetime: {moment} has no time zone.")
+
+
+@dataclass(frozen=True)
+class Sender(Generic[P, R]):
+    """A task together with the options of one send."""
+
+    task: Task[P, R]
+    options: Options
+
+    def send(self, *args: P.args, **kwargs: P.kwargs) -> Message[R]:
+        """Send the task as `Task.send` does, with these options."""
+        return self.send_many([self.task.call(*args, **kwargs)])[0]
+
+    async def asend(self, *args: P.args, **kwargs: P.kwargs) -> Message[R]:
+        """Send the task from async code."""
+        return await sync_to_async(self.send)(*args, **kwargs)
+
+    def send_many(self, calls: Iterable[Call[R]]) -> list[Message[R]]:
+        """Send many calls of this task as `Task.send_many` does, with these options."""
+        return cast("list[Message[R]]", send_runs(list(calls), self.options))
+
+
+class Task(dramatiq.Actor[P, R]):
+    """A Dramatiq actor whose arguments and result keep their types from end to end.
+
+    Call it to run the function here and now; `send` it to have a worker run it.
+
+    Args:
+        fn: The function; its parameters and result must be annotated.
+        name: The dotted name that messages carry.
+        broker: Where it is declared.
+        policy: How it is run.
+    """
+
+    def __init__(
+        self, fn: Callable[P, R] | Callable[P, Awaitable[R]], *, name: str, broker: Broker, policy: Policy
+    ) -> None:
+        self.policy = policy
+        self.signature = TaskSignature(name=name, fn=fn)
+        self.actor_name = name
+        self.fn = cast("Callable[P, R]", fn)
+        if declare(self):
+            super().__init__(
+                fn,
+                broker=broker,
+                actor_name=name,
+                queue_name=policy.queue,
+                priority=policy.priority,
+                options=dict(policy.dramatiq_options()),
+            )
+
+    @property
+    def durable(self) -> bool:
+        """Whether each send is kept in a row until it has ended."""
+        return self.policy.durable
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function: directly, or for the message that a worker is processing in this thread."""
+        delivery = take_delivery(self.actor_name)
+        if delivery is None:
+            return self.fn(*args, **kwargs)
+        return cast("R", execute(self, delivery))
+
+    def send(self, *args: P.args, **kwargs: P.kwargs) -> Message[R]:
+        """Send the task: it runs once the surrounding transaction has committed, whatever dies.
+
+        Raises:
+            TaskArgumentError: If the arguments do not fit; nothing is written then.
+        """
+        return self.using().send(*args, **kwargs)
+
+    async def asend(self, *args: P.args, **kwargs: P.kwargs) -> Message[R]:
+        """Send the task from async code."""
+        return await self.using().asend(*args, **kwargs)
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+        """Validate a call for `send_many`.
+
+        Raises:
+            TaskArgumentError: If the arguments do not fit.
+        """
+        return Call(self, self.signature.to_json(args, kwargs))
+
+    def send_many(self, calls: Iterable[Call[R]]) -> list[Message[R]]:
+        """Send many calls of this task with one INSERT and one pipeline to the broker."""
+        return self.using().send_many(calls)
+
+    def using(
+        self,
+        *,
+        delay: timedelta | None = None,
+        eta: datetime | None = None,
+        expires: timedelta | datetime | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        run_id: UUID | None = None,
+        cause: Cause | None = None,
+    ) -> Sender[P, R]:
+        """Return a sender with options of its own; see `Options` for what each means."""
+        options = Options(
+            delay=delay, eta=eta, expires=expires, queue=queue, priority=priority, run_id=run_id, cause=cause
+        )
+        return Sender(self, options)
+
+    def check_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Validate arguments that came from outside, such as a form.
+
+        Raises:
+            TaskArgumentError: If they do not fit.
+        """
+        self.signature.to_json(args, kwargs)
+
+
+class TaskDecorator(Protocol):
+    """What `task(...)` returns: it keeps the function's parameters and result."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Awaitable[R]]) -> Task[P, R]: ...
+
+    @overload
+    def __call__(self, fn: Callable[P, R]) -> Task[P, R]: ...
+
+
+def task(
+    name: str,
+    *,
+    queue: str = "default",
+    priority: int = 0,
+    durable: bool = True,
+    max_retries: int = 5,
+    min_backoff: timedelta = timedelta(seconds=5),
+    max_backoff: timedelta = timedelta(hours=1),
+    retry_on: tuple[type[BaseException], ...] = (Exception,),
+    dont_retry_on: tuple[type[BaseException], ...] = (),
+    time_limit: timedelta = timedelta(minutes=5),
+    expires: timedelta | None = None,
+) -> TaskDecorator:
+    """Make a function a task.
+
+    Args:
+        name: Its dotted name, a member of `TaskName`.
+        queue: The queue it waits in.
+        priority: Lower runs first.
+        durable: Keep a row for each send; False hands it straight to the broker, which may lose it.
+        max_retries: How often a failed run is tried again.
+        min_backoff: The longest wait before the first retry; it doubles with each one.
+        max_backoff: The longest wait before any retry.
+        retry_on: Exceptions that are worth a retry.
+        dont_retry_on: Exceptions that are not, though `retry_on` names them.
+        time_limit: How long an attempt may run before TimeLimitExceeded is raised in it.
+        expires: How long after being sent a run may still start.
+    """
+    policy = Policy(
+        queue=queue,
+        priority=priority,
+        durable=durable,
+        max_retries=max_retries,
+        min_backoff=min_backoff,
+        max_backoff=max_backoff,
+        retry_on=retry_on,
+        dont_retry_on=dont_retry_on,
+        time_limit=time_limit,
+        expires=expires,
+    )
+
+    def decorate(fn: Callable[..., Any]) -> Task[..., Any]:
+        return Task(fn, name=str(name), broker=get_broker(), policy=policy)
+
+    return cast("TaskDecorator", decorate)

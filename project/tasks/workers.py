@@ -1,0 +1,97 @@
+"""Which processes live: each beats in its own row, so that the others notice when it dies."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+from django.db.models.functions import Now
+
+from project.tasks.claims import this_worker
+from project.tasks.errors import ClaimLost, TaskCancelled
+from project.tasks.execution import executing_here
+from project.tasks.ids import uuid7
+from project.tasks.interrupts import interrupts
+from project.tasks.models import TaskRun, Worker
+from project.tasks.rescue import free_runs
+
+log = structlog.get_logger(__name__)
+
+BEAT_EVERY = timedelta(seconds=2)
+
+
+class Life:
+    """This process's row in the table of workers.
+
+    Args:
+        kind: What the process does.
+        queues: The queues it consumes.
+        threads: How many runs it executes at once.
+    """
+
+    def __init__(self, *, kind: Worker.Kind, queues: Sequence[str] = (), threads: int = 0) -> None:
+        self.row = Worker(
+            id=uuid7(),
+            kind=kind,
+            hostname=socket.gethostname(),
+            pid=os.getpid(),
+            queues=sorted(queues),
+            threads=threads,
+        )
+        self._awake_since = self._last_beat = time.time()
+
+    def begin(self) -> None:
+        """Insert the row: from now on this process may claim runs."""
+        self.row.save(force_insert=True)
+        this_worker.id = self.row.id
+
+    def end(self) -> None:
+        """Delete the row; what the process still claims is given to others at once."""
+        Worker.objects.filter(id=self.row.id).delete()
+
+    def beat(self) -> None:
+        """Say that the process lives, and look after what it has claimed."""
+        self._notice_a_pause()
+        if not Worker.objects.filter(id=self.row.id).update(beat_at=Now()):
+            self._come_back()
+        _look_after_claims()
+
+    def is_wide_awake(self) -> bool:
+        """Tell whether this process has been beating long enough to judge the silence of others.
+
+        After a suspended machine or a database outage everybody's last beat is old; all get time to beat again.
+        """
+        return time.time() - self._awake_since > 2 * BEAT_EVERY.total_seconds()
+
+    def _notice_a_pause(self) -> None:
+        now = time.time()
+        if now - self._last_beat > 2 * BEAT_EVERY.total_seconds():
+            self._awake_since = now
+        self._last_beat = now
+
+    def _come_back(self) -> None:
+        log.error("presumed_dead", cure="its runs were given to other workers; it interrupts them and starts over")
+        for run_id in executing_here():
+            interrupts.interrupt(str(run_id), ClaimLost)
+        self.row.id = uuid7()
+        self.begin()
+
+
+def _look_after_claims() -> None:
+    """Interrupt runs of this process that were cancelled, and free those that no thread of it knows of."""
+    claimed = list(
+        TaskRun.objects.filter(worker_id=this_worker.id, state=TaskRun.State.RUNNING).only(
+            "id", "attempts", "cancel_requested"
+        )
+    )
+    here = executing_here()
+    for run in claimed:
+        if run.cancel_requested and run.id in here:
+            interrupts.interrupt(str(run.id), TaskCancelled)
+    lost = [run.id for run in claimed if run.id not in here]
+    if lost:
+        free_runs(TaskRun.objects.filter(id__in=lost, worker_id=this_worker.id))

@@ -1,0 +1,30 @@
+"""What tests share: a clean broker, and a worker that runs in the test's own process."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connections
+from dramatiq.broker import get_broker
+from dramatiq.worker import Worker
+
+from project.tasks.broker import ServiceBroker
+
+
+@pytest.fixture
+def broker() -> Iterator[ServiceBroker]:
+    """The service's broker, empty before and after."""
+    broker = get_broker()
+    assert isinstance(broker, ServiceBroker)
+    broker.client.flushdb()
+    yield broker
+    broker.client.flushdb()
+
+
+@pytest.fixture
+def worker(transactional_db: None, broker: ServiceBroker) -> Iterator[Worker]:
+    """A worker of two threads on the service's broker; it sees only what was committed."""
+    worker = Worker(broker, worker_timeout=100, worker_threads=2)
+    worker.start()
+    yield worker
+    worker.stop(timeout=10_000)
+    connections.close_all()
