@@ -17,7 +17,7 @@ A test that breaks the broker or the database takes one of its own, so that the 
     def test_...(service, private_valkey):                      # service's processes now use it
         private_valkey.kill(); private_valkey.start(); private_valkey.wait_until_ready()
         pause(private_valkey.pid); resume(private_valkey.pid)   # SIGSTOP, SIGCONT
-    def test_...(service, private_postgres): ...                # migrated; reach it with psycopg.connect(private_postgres.url)
+    def test_...(service, private_postgres): ...  # migrated; psycopg.connect(private_postgres.url)
 
 What a test writes through the ORM lands in the shared test database, never in the private one.
 """
@@ -162,7 +162,7 @@ class Service:
         """Kill whatever still runs and print all logs, which pytest shows when the test failed."""
         for running in self._started:
             running.kill_group()
-            print(f"--- {running.name} ({running.exit_code})\n{running.output[-20_000:]}")  # noqa: T201
+            print(f"--- {running.name} ({running.exit_code})\n{running.output[-20_000:]}")
 
     def _start(self, name: str, command: list[str], *, url: str = "") -> Running:
         log = self._directory / f"{len(self._started)}-{name}.log"
