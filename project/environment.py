@@ -68,6 +68,11 @@ class Environment(Stage):
         le=10,
         description="Proxies in front whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; 0 believes none.",
     )
+    auth_rate_limit: str = Field(
+        default="10/minute",
+        pattern=r"^[1-9]\d{0,6}/(second|minute|hour|day)$",
+        description="Sign-ins, sign-ups, token refreshes and revocations (each counted alone) allowed per client.",
+    )
     secure_ssl_redirect: bool = Field(
         default=True,
         description="Redirect HTTP to HTTPS in production.",
