@@ -65,7 +65,8 @@ class Throttle(BaseThrottle):
 
     def wait(self) -> float | None:
         """Return the seconds until the window has room again, for the request just refused."""
-        return max(1.0, self._local.reset_at - time.time())
+        reset_at: float = self._local.reset_at
+        return max(1.0, reset_at - time.time())
 
     def _count(self, limiter: MovingWindowRateLimiter, limit: RateLimitItem, key: tuple[str, str]) -> bool:
         allowed = limiter.hit(limit, *key)

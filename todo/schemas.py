@@ -7,7 +7,7 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from project.fields import NoNul
+from project.fields import Body, NoNul
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NoNul]
 Description = Annotated[str, StringConstraints(max_length=1000), NoNul]
@@ -17,7 +17,7 @@ def _without_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
 
-class NewTodo(Schema):
+class NewTodo(Body):
     """A todo to write down."""
 
     title: Title
@@ -25,7 +25,7 @@ class NewTodo(Schema):
     completed: bool = False
 
 
-class TodoChanges(Schema):
+class TodoChanges(Body):
     """What to change; what is left out stays. The defaults only mark what was left out."""
 
     model_config = ConfigDict(extra="forbid")
@@ -46,7 +46,7 @@ class TodoOut(Schema):
     updated_at: datetime
 
 
-class Page(Schema):
+class Page(BaseModel):
     """Which todos to list."""
 
     completed: bool | None = None

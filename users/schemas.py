@@ -3,24 +3,25 @@
 from typing import Annotated
 
 from django.core.exceptions import ValidationError
+from django.db.models import CharField
 from ninja import Schema
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from project.fields import NoNul
+from project.fields import Body, NoNul
 from users.models import User
 
 
 def _username(value: str) -> str:
-    return _fit("username", User.normalize_username(value))
+    return _clean(User.username.field, User.normalize_username(value))
 
 
 def _email(value: str) -> str:
-    return _fit("email", User.objects.normalize_email(value))
+    return _clean(User.email.field, User.objects.normalize_email(value))
 
 
-def _fit(field: str, value: str) -> str:
+def _clean(field: CharField[str, str], value: str) -> str:
     try:
-        return str(User._meta.get_field(field).clean(value, None))
+        return str(field.clean(value, None))
     except ValidationError as error:
         raise ValueError(" ".join(error.messages)) from None
 
@@ -30,7 +31,7 @@ Password = Annotated[str, StringConstraints(min_length=1, max_length=128), NoNul
 RefreshToken = Annotated[str, StringConstraints(min_length=1, max_length=200), NoNul]
 
 
-class SignUp(Schema):
+class SignUp(Body):
     """A new user."""
 
     username: Annotated[str, Field(min_length=1, max_length=150), AfterValidator(_username)]
@@ -52,14 +53,14 @@ class UserOut(Schema):
     is_superuser: bool
 
 
-class Credentials(Schema):
+class Credentials(Body):
     """What a user signs in with."""
 
     username: Annotated[str, StringConstraints(max_length=150), NoNul]
     password: Annotated[str, StringConstraints(max_length=128), NoNul]
 
 
-class RefreshTokenIn(Schema):
+class RefreshTokenIn(Body):
     """A refresh token to exchange or to revoke."""
 
     refresh_token: RefreshToken
