@@ -5,20 +5,30 @@ that woke a waiting worker), ``<queue>.DQ.etas`` (delayed messages by time) and 
 consumed). What goes over the wire is in ``lua/``.
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from dramatiq import Message
+from dramatiq import Message, Middleware
+from dramatiq.broker import Consumer
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis, dq_name
+from dramatiq.middleware import MiddlewareError, default_middleware
 
+from project.tasks.acks import Acks
 from project.tasks.addresses import connect, lost_connections
+from project.tasks.consumer import Delivery, QueueConsumer
+from project.tasks.delays import DelayConsumer
+from project.tasks.drain import Drain
+from project.tasks.janitor import Sightings
+from project.tasks.work_queue import WorkQueue
 
 SCRIPTS = {path.stem: path.read_text() for path in Path(__file__).with_name("lua").glob("*.lua")}
 CHUNK = 500
 CHUNK_BYTES = 1_000_000
+BEAT_EVERY = 1.0
 
 
 class ServiceBroker(RedisBroker):
@@ -29,9 +39,40 @@ class ServiceBroker(RedisBroker):
         options: What ``RedisBroker`` takes, except separate connection parameters.
     """
 
-    def __init__(self, *, url: str, **options: Any) -> None:
-        super().__init__(client=connect(url), maintenance_chance=0, **options)  # type: ignore[no-untyped-call]
+    client: Any  # redis-py types every reply as one that may have to be awaited
+
+    def __init__(self, *, url: str, middleware: list[Middleware] | None = None, **options: Any) -> None:
+        self._known_listeners: dict[str, tuple[list[Middleware], list[Callable[..., None]]]] = {}
+        if middleware is None:
+            middleware = [each() for each in default_middleware]
+        super().__init__(  # type: ignore[no-untyped-call]
+            client=connect(url), maintenance_chance=0, middleware=[Drain(), *middleware], **options
+        )
+        self.work = WorkQueue(threads=1)
+        self.acks = Acks(self)
+        self.sightings = Sightings()
         self._scripts = {name: self.client.register_script(text) for name, text in SCRIPTS.items()}
+        self._beat_at = 0.0
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        """Consume a queue or, if its name says so, a delay queue.
+
+        How much is fetched ahead follows the tasks' pace (see :mod:`project.tasks.work_queue`), so the two
+        other arguments, which Dramatiq's worker passes, are not needed.
+        """
+        if queue_name == dq_name(queue_name):
+            return DelayConsumer(self, queue_name)
+        return QueueConsumer(self, queue_name)
+
+    def beat(self) -> None:
+        """Tell Redis that this process is alive, at most once a second.
+
+        Raises:
+            ConnectionClosed: If Redis did not answer in time.
+        """
+        if time.monotonic() - self._beat_at >= BEAT_EVERY:
+            self.run_script("beat", self.broker_id)
+            self._beat_at = time.monotonic()
 
     def run_script(self, script: str, *arguments: Any) -> Any:
         """Run one of the scripts in ``lua/``.
@@ -43,7 +84,7 @@ class ServiceBroker(RedisBroker):
             return self._scripts[script](keys=[self.namespace], args=arguments)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
-        """Send a message.
+        """Send a message; a delivery that is sent again (a retry) goes out together with its ack.
 
         Args:
             message: An id of the form ``<message id>:<attempt>`` in its option ``redis_message_id`` is kept, and
@@ -53,9 +94,13 @@ class ServiceBroker(RedisBroker):
         Raises:
             ConnectionClosed: If the broker did not answer in time.
         """
-        message = _stamp(message, delay)
+        delivery, message = message, _stamp(message, delay)
         self.emit_before("enqueue", message, delay)
-        self.run_script("enqueue", message.queue_name, message.options["redis_message_id"], message.encode())
+        sent = message.queue_name, message.options["redis_message_id"], message.encode()
+        if isinstance(delivery, Delivery):
+            delivery.successor = sent
+        else:
+            self.run_script("enqueue", *sent)
         self.emit_after("enqueue", message, delay)
         return message
 
@@ -84,6 +129,32 @@ class ServiceBroker(RedisBroker):
         for start in range(0, len(redis_message_ids), CHUNK):
             held += map(bool, self.run_script("holds", queue_name, *redis_message_ids[start : start + CHUNK]))
         return held
+
+    def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
+        """Call the middleware that listens, in order; Dramatiq calls all of it, six times for each task."""
+        for listen in self._listeners(f"before_{signal}"):
+            try:
+                listen(self, *args, **kwargs)
+            except MiddlewareError:
+                raise
+            except Exception:
+                self.logger.critical("Unexpected failure in %s of %r.", signal, listen, exc_info=True)
+
+    def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
+        """Call the middleware that listens, in reverse order."""
+        for listen in reversed(self._listeners(f"after_{signal}")):
+            try:
+                listen(self, *args, **kwargs)
+            except Exception:
+                self.logger.critical("Unexpected failure in %s of %r.", signal, listen, exc_info=True)
+
+    def _listeners(self, signal: str) -> list[Callable[..., None]]:
+        known, listeners = self._known_listeners.get(signal, ([], []))
+        if known != self.middleware or not known:
+            deaf = getattr(Middleware, signal)
+            listeners = [getattr(each, signal) for each in self.middleware if getattr(type(each), signal) is not deaf]
+            self._known_listeners[signal] = list(self.middleware), listeners
+        return listeners
 
 
 def _stamp(message: Message[Any], delay: int | None) -> Message[Any]:
