@@ -1,0 +1,81 @@
+# Everything a developer needs. Plain `make` lists the targets.
+#
+#   make run ARGS="--port 9000"      options of `manage.py up`
+#   make test ARGS="-k cleanup"      options of pytest
+#   make lock UPGRADE=1              newest versions instead of the fewest changes
+#   make HASHES=0 …                  install wheels that are not the published files, as some mirrors rebuild them
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help run test test-browser check bench lock clean venv
+
+PYTHON := .venv/bin/python
+REQUIREMENTS := requirements-dev.txt
+# Named after what is installed, so that a second run starts at once and a changed lock installs again.
+INSTALLED := .venv/installed-$(shell cksum < $(REQUIREMENTS) | cut -d ' ' -f 1)
+COMPILE := $(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
+	--python-version 3.11 $(if $(UPGRADE),--upgrade)
+# A moved directory or an upgraded system leaves a .venv that does not run.
+ifneq ($(shell $(PYTHON) -c 'print(1)' 2>/dev/null),1)
+$(INSTALLED): broken-venv
+.PHONY: broken-venv
+broken-venv:
+endif
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+run: $(INSTALLED) ## start everything: PostgreSQL, Valkey, web, worker and scheduler
+	@exec $(PYTHON) manage.py up $(ARGS)
+
+test: $(INSTALLED) ## run the tests against real servers
+	$(PYTHON) -m pytest $(ARGS)
+
+test-browser: $(INSTALLED) ## run the browser tests, and fail when there is no browser
+	REQUIRE_BROWSER=1 $(PYTHON) -m pytest tests/browser $(ARGS)
+
+check: $(INSTALLED) ## check style, types, imports, migrations, settings and container files
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy .
+	.venv/bin/basedpyright
+	.venv/bin/lint-imports
+	DATABASE_POOL_TIMEOUT=0.1 $(PYTHON) -W ignore manage.py makemigrations --check --dry-run
+	ENV_FILE=/dev/null ENVIRONMENT=production DATABASE_URL=postgres://db/check REDIS_URL=redis://broker/0 \
+		ALLOWED_HOSTS=example.com SECRET_KEY="$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(50))')" \
+		$(PYTHON) manage.py check --deploy --fail-level WARNING
+	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	.venv/bin/hadolint --failure-threshold warning Dockerfile
+
+bench: $(INSTALLED) ## measure; QUICK=1 for a short version
+	QUICK=$(QUICK) $(PYTHON) -m tests.benchmarks $(ARGS)
+
+lock: $(INSTALLED) ## write the requirements files from pyproject.toml
+	$(COMPILE) pyproject.toml --output-file requirements.txt
+	$(COMPILE) pyproject.toml --group dev --output-file requirements-dev.txt
+	$(COMPILE) --group pyproject.toml:bench --output-file requirements-bench.txt
+
+clean: ## remove what make installed and every cache, but not the data in .data
+	rm -rf .venv .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles test-results
+	find . -name __pycache__ -not -path './.data/*' -prune -exec rm -rf {} +
+
+venv: $(INSTALLED) ## only install the requirements into .venv
+
+# Debian's python3 without python3-venv can make a .venv only without pip. Names like python3.13 may be
+# there without running, as pyenv leaves them.
+$(INSTALLED):
+	@$(PYTHON) -c '' 2> /dev/null || { \
+		found=; for name in python3.14 python3.13 python3.12 python3.11 python3; do \
+			"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2> /dev/null \
+				&& found=$$name && break; done; \
+		test -n "$$found" || { echo "No Python 3.11 to 3.14 is on PATH. Install one and run make again." >&2; exit 1; }; \
+		echo "Making .venv with $$found."; \
+		rm -rf .venv; "$$found" -m venv .venv > /dev/null 2>&1 \
+			|| { rm -rf .venv && "$$found" -m venv --without-pip .venv && "$$found" -m pip --python $(PYTHON) install -q pip; } \
+			|| { echo "$$found can make no virtual environment. On Debian: apt-get install python3-venv" >&2; exit 1; }; }
+	@echo "Installing $(REQUIREMENTS) into .venv; this takes a minute, once."
+	@if test "$(HASHES)" = 0; then sed -e '/^ *--hash/d' -e 's/ *\\$$//' $(REQUIREMENTS) > .venv/requirements.txt; \
+		else cp $(REQUIREMENTS) .venv/requirements.txt; fi
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement .venv/requirements.txt \
+		|| { echo "The requirements could not be installed. If only hashes differ: make HASHES=0 venv" >&2; exit 1; }
+	@rm -f .venv/installed-* && touch $@
