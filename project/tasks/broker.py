@@ -8,8 +8,8 @@ consumed). What goes over the wire is in ``lua/``.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
 from dramatiq import Message, Middleware
 from dramatiq.broker import Consumer
@@ -94,7 +94,7 @@ class ServiceBroker(RedisBroker):
         Raises:
             ConnectionClosed: If the broker did not answer in time.
         """
-        delivery, message = message, _stamp(message, delay)
+        delivery, message = message, _stamp(getattr(message, "_message", message), delay)
         self.emit_before("enqueue", message, delay)
         sent = message.queue_name, message.options["redis_message_id"], message.encode()
         if isinstance(delivery, Delivery):
@@ -158,14 +158,19 @@ class ServiceBroker(RedisBroker):
 
 
 def _stamp(message: Message[Any], delay: int | None) -> Message[Any]:
-    """Copy the message with its id in Redis and, if it is delayed, its time."""
-    options: dict[str, Any] = {}
-    if not str(message.options.get("redis_message_id", "")).startswith(f"{message.message_id}:"):
-        options["redis_message_id"] = str(uuid4())
-    if delay is None:
-        return message.copy(options=options)
-    options["eta"] = current_millis() + delay
-    return message.copy(queue_name=dq_name(message.queue_name), options=options)
+    """Copy the message with its id in Redis and, if it is delayed, its time.
+
+    A plain copy of the fields: ``dataclasses.replace`` would be a quarter of what a bulk send costs.
+    """
+    options = dict(message.options)
+    if not str(options.get("redis_message_id", "")).startswith(f"{message.message_id}:"):
+        options["redis_message_id"] = token_hex(16)
+    stamped: Message[Any] = object.__new__(type(message))
+    stamped.__dict__.update(message.__dict__, options=options)
+    if delay is not None:
+        options["eta"] = current_millis() + delay
+        stamped.__dict__["queue_name"] = dq_name(message.queue_name)
+    return stamped
 
 
 def _chunks(messages: Sequence[Message[Any]]) -> Iterator[tuple[str, list[str | bytes]]]:
