@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-from project.embedded.server import EmbeddedServerError, Server, identity, unsupported
+from project.embedded.server import EmbeddedServerError, Server, unsupported
+from project.embedded.spawn import identity
 
 MAJOR_VERSION = 18
 #: PostgreSQL refuses to run as root, so root runs it as this user.

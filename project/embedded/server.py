@@ -4,21 +4,18 @@ Nothing in this package reads Django's settings: the addresses of these servers 
 settings are made from.
 """
 
-import ctypes
-import pwd
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypedDict
+
+from project.embedded.spawn import identity, spawn
 
 START_SECONDS = 60.0
 MOST_STARTS = 10
 STOP_SECONDS = 20.0
-_PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedServerError(Exception):
@@ -33,7 +30,7 @@ class Server:
         url: Its address, the same after each start.
         command: The program and its arguments.
         ready: Given the process's id, tells whether it answers.
-        log: The file that its output is appended to.
+        log: The file that its output is appended to; its lock is beside it.
         stop_signal: What asks it to end cleanly.
         configuration: What the program reads from its standard input.
         user: The system user it runs as, if not this one.
@@ -71,15 +68,19 @@ class Server:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the process without waiting until it is ready."""
+        """Start the process without waiting until it is ready, ending what an earlier run left of it.
+
+        Raises:
+            LeftoverError: If that does not go away.
+        """
         with self._log.open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603
+            process = spawn(
                 self._command,
+                lock=self._log.with_suffix(".lock"),
+                parent_died=self._stop_signal,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=end_with_parent(self._stop_signal),  # noqa: PLW1509 - one prctl call
                 cwd="/",
                 **identity(self._user),
             )
@@ -123,33 +124,6 @@ class Server:
         if self._process is not None and self.is_running():
             self._process.kill()
             self._process.wait()
-
-
-class Identity(TypedDict):
-    """Who a child process is, as `subprocess` wants to know it."""
-
-    user: int | None
-    group: int | None
-    extra_groups: list[int] | None
-
-
-def identity(user: str | None) -> Identity:
-    """Return what makes a child process run as a user and as nothing else, or as this one."""
-    if user is None:
-        return {"user": None, "group": None, "extra_groups": None}
-    entry = pwd.getpwnam(user)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-
-
-def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """Return what a child runs before its program, so that the kernel signals it when its parent dies.
-
-    Only Linux can do that; elsewhere there is nothing to run.
-    """
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, int(number))
 
 
 def free_port() -> int:

@@ -31,7 +31,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from project.embedded.server import end_with_parent, free_port
+from project.embedded.server import free_port
+from project.embedded.spawn import signal_when_parent_dies
 from tests.eventually import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -63,7 +64,7 @@ class Running:
                 env=environment,
                 cwd=ROOT,
                 start_new_session=True,
-                preexec_fn=end_with_parent(signal.SIGKILL),
+                preexec_fn=signal_when_parent_dies(signal.SIGKILL),
             )
 
     @property

@@ -7,7 +7,6 @@ import redis
 
 from project.embedded.server import Server
 from tests.acceptance.processes import Service
-from tests.eventually import eventually
 
 
 def test_web_answers_until_it_is_told_to_stop(service: Service) -> None:
