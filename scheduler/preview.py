@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 
-from scheduler.crontab import fires, parse, zone
+from scheduler.crontab import fires, zone
+from scheduler.grammar import parse
 
 MINUTE = timedelta(minutes=1)
 

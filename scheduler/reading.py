@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from itertools import product
 
-from scheduler.crontab import FIELDS, MACROS, Cron, parse, zone
+from scheduler.crontab import zone
+from scheduler.grammar import FIELDS, MACROS, Cron, parse
 
 MONTH_NAMES = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",

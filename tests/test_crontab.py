@@ -239,7 +239,7 @@ def test_every_zone_of_the_package_can_be_read() -> None:
     assert all(zone(name).key == name for name in time_zones())
 
 
-# The property. The oracle knows nothing of calendars or croniter: it walks a real clock minute by minute, looks at
+# The property. The oracle knows nothing of calendars: it walks a real clock minute by minute, looks at
 # what the wall shows, and keeps the latest time the wall ever showed; what lies between is due.
 
 TRANSITIONS = [
