@@ -12,6 +12,11 @@ def main() -> None:
     """Point Django at the settings and hand over the command line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     try:
+        if sys.argv[1:2] == ["up"]:
+            # Starts the servers whose addresses the settings are made from, so it must come before them.
+            from project.up.command import main as up  # noqa: PLC0415
+
+            up(sys.argv[2:])
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as mistake:
         sys.exit(str(mistake))

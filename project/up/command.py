@@ -1,0 +1,172 @@
+"""`manage.py up`: the whole service on one machine, with servers of its own unless it is given some.
+
+It runs before Django reads its settings, because the addresses of the servers it starts go into them.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import project.environment
+from project.embedded.postgres import postgres
+from project.embedded.server import EmbeddedServerError, Server
+from project.embedded.spawn import LeftoverError, take_over
+from project.embedded.valkey import valkey
+from project.environment import BASE_DIR, read_environment
+from project.up.supervisor import Program, Supervisor
+
+DRAIN_SECONDS = {"web": 15.0, "scheduler": 10.0, "worker": 35.0}
+WORKER_DRAIN_MILLISECONDS = 30_000
+
+
+class UpError(Exception):
+    """The service cannot start; the message says what to do."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the service until it is told to stop, and exit.
+
+    Args:
+        arguments: The command line after `up`.
+    """
+    options = _parse(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _give_up)
+    try:
+        with ExitStack() as stack:
+            sys.exit(_run(options, stack))
+    except (UpError, EmbeddedServerError, LeftoverError) as error:
+        sys.exit(f"up: {error}")
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="manage.py up", description=__doc__)
+    environment = project.environment.environment
+    parser.add_argument("--port", type=int, default=environment.port, help="where the web server listens (%(default)s)")
+    parser.add_argument(
+        "--data-dir", type=Path, default=BASE_DIR / ".data", help="data of the embedded servers (.data)"
+    )
+    parser.add_argument("--processes", type=int, default=2, help="worker processes (%(default)s)")
+    parser.add_argument("--threads", type=int, default=8, help="threads of each worker process (%(default)s)")
+    return parser.parse_args(arguments)
+
+
+def _give_up(number: int, _frame: FrameType | None) -> None:
+    """End in order while still starting; the supervisor replaces this."""
+    sys.exit(128 + number)
+
+
+def _run(options: argparse.Namespace, stack: ExitStack) -> int:
+    stack.enter_context(_only_one(options.data_dir))
+    _end_leftovers(options.data_dir)
+    _check_port_is_free(options.port)
+    servers = _start_servers(options, stack)
+    _prepare(servers)
+    supervisor = Supervisor(_programs(options), servers=servers, locks=options.data_dir, directory=BASE_DIR)
+    greeting = threading.Thread(target=_greet, args=(supervisor, options.port), daemon=True)
+    return supervisor.run(started=greeting)
+
+
+@contextmanager
+def _only_one(directory: Path) -> Iterator[None]:
+    """Hold the data directory's lock, which the kernel gives back however this process ends."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / "up.lock").open("w")
+    except OSError as error:
+        raise UpError(f"{directory} cannot be used ({error.strerror}); choose another with --data-dir.") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"Another run uses {directory}. Stop it, or choose another directory with --data-dir."
+            raise UpError(message) from None
+        yield
+
+
+def _end_leftovers(directory: Path) -> None:
+    """End the programs of a run that was killed; only after that is their port free."""
+    for name in DRAIN_SECONDS:
+        os.close(take_over(directory / f"{name}.lock"))
+
+
+def _check_port_is_free(port: int) -> None:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((project.environment.environment.bind_address, port))
+        except OSError as error:
+            raise UpError(f"Port {port} cannot be used ({error.strerror}). Choose another with --port.") from error
+
+
+def _start_servers(options: argparse.Namespace, stack: ExitStack) -> list[Server]:
+    """Start the servers that no address is given for, and put their addresses into the environment."""
+    given = project.environment.environment.model_fields_set
+    servers = []
+    for name, make in (("database_url", postgres), ("redis_url", valkey)):
+        if name not in given:
+            server = make(options.data_dir / make.__name__)
+            stack.callback(server.stop)
+            server.start()
+            servers.append(server)
+            os.environ[name.upper()] = server.url
+    threads_and_spare = str(max(options.threads + 4, project.environment.environment.database_pool_size))
+    os.environ |= {"PORT": str(options.port), "DATABASE_POOL_SIZE": threads_and_spare, "PYTHONUNBUFFERED": "1"}
+    project.environment.environment = read_environment()
+    return servers
+
+
+def _prepare(servers: list[Server]) -> None:
+    """Load Django while the servers start, then make the database ready."""
+    import django  # noqa: PLC0415
+
+    django.setup()
+    from project.up.preparation import NotAnsweringError, check_servers_answer, prepare_database  # noqa: PLC0415
+
+    for server in servers:
+        server.wait_until_ready()
+    try:
+        check_servers_answer()
+    except NotAnsweringError as error:
+        raise UpError(str(error)) from error
+    prepare_database()
+
+
+def _programs(options: argparse.Namespace) -> list[Program]:
+    """Return what to run, in the order in which to stop it: first what sends, then what works."""
+    size = ["--processes", str(options.processes), "--threads", str(options.threads)]
+    drain = ["--worker-shutdown-timeout", str(WORKER_DRAIN_MILLISECONDS), "--skip-logging"]
+    commands = {
+        "web": ["-m", "gunicorn", "--config", "python:project.webserver", "project.wsgi"],
+        "scheduler": ["manage.py", "runscheduler"],
+        "worker": ["manage.py", "rundramatiq", *size, *drain],
+    }
+    return [Program(name, [sys.executable, *commands[name]], seconds) for name, seconds in DRAIN_SECONDS.items()]
+
+
+def _greet(supervisor: Supervisor, port: int) -> None:
+    """Say where everything is once the web server answers."""
+    address = f"http://127.0.0.1:{port}"
+    while not _answers(f"{address}/livez"):
+        threading.Event().wait(0.05)
+    supervisor.console.print(f"The service answers at {address}/docs (API) and {address}/admin/ (admin).")
+    if project.environment.environment.environment == "development":
+        supervisor.console.print("Sign in as admin with password admin, or as demo with password demo.")
+    supervisor.console.print("Ctrl-C stops everything.")
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310
+        return bool(response.status == 200)  # noqa: PLR2004
+    return False
