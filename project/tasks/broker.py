@@ -22,7 +22,7 @@ from project.tasks.addresses import connect, lost_connections
 from project.tasks.consumer import Delivery, QueueConsumer
 from project.tasks.delays import DelayConsumer
 from project.tasks.drain import Drain
-from project.tasks.janitor import Sightings
+from project.tasks.janitor import Sightings, rescue
 from project.tasks.work_queue import WorkQueue
 
 SCRIPTS = {path.stem: path.read_text() for path in Path(__file__).with_name("lua").glob("*.lua")}
@@ -155,6 +155,14 @@ class ServiceBroker(RedisBroker):
             listeners = [getattr(each, signal) for each in self.middleware if getattr(type(each), signal) is not deaf]
             self._known_listeners[signal] = list(self.middleware), listeners
         return listeners
+
+    def rescue(self) -> int:
+        """Give back what dead brokers hold; see :func:`project.tasks.janitor.rescue`.
+
+        Raises:
+            ConnectionClosed: If the broker did not answer in time.
+        """
+        return rescue(self)
 
 
 def _stamp(message: Message[Any], delay: int | None) -> Message[Any]:

@@ -75,7 +75,9 @@ class Watchdog(Middleware):
         self._died = False
 
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
-        """Start to look after the threads."""
+        """Start to look after the threads, where SIGTERM is a clean stop and not the end of somebody's shell."""
+        if not callable(signal.getsignal(signal.SIGTERM)):
+            return
         self._stopping.clear()
         threading.Thread(target=self._watch, args=[worker], name="watchdog", daemon=True).start()
 
