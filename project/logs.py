@@ -38,7 +38,6 @@ def _processors() -> list[Processor]:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
@@ -74,6 +73,8 @@ def logging_config(*, json: bool, level: str) -> dict[str, Any]:
         "formatters": {
             "structlog": {
                 "()": structlog.stdlib.ProcessorFormatter,
+                # What other libraries pass as `extra`; structlog's own lines carry theirs already.
+                "foreign_pre_chain": [structlog.stdlib.ExtraAdder()],
                 "processors": [*_processors(), _renderer(json=json)],
             },
         },

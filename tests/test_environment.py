@@ -1,0 +1,108 @@
+"""The environment is complete, right and documented, or the service says why it does not start."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from project.environment import BASE_DIR, Environment, read_environment
+
+NOWHERE = Path("/nowhere")
+COMPLETE = {
+    "ENVIRONMENT": "production",
+    "SECRET_KEY": "x" * 50,
+    "DATABASE_URL": "postgres://user:password@db/name",
+    "REDIS_URL": "redis://broker/0",
+    "ALLOWED_HOSTS": "example.com, www.example.com",
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Environment.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def read(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Environment:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return read_environment(env_file=NOWHERE, secrets_dir=NOWHERE)
+
+
+def test_development_needs_nothing() -> None:
+    environment = read_environment(env_file=NOWHERE, secrets_dir=NOWHERE)
+    assert environment.environment == "development"
+    assert not environment.is_production
+
+
+def test_production_starts_with_everything_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = read(monkeypatch, COMPLETE)
+    assert environment.is_production
+    assert environment.allowed_hosts == ["example.com", "www.example.com"]
+
+
+def test_production_names_all_that_is_missing_and_wrong_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ImproperlyConfigured) as refused:
+        read(monkeypatch, {"ENVIRONMENT": "production", "TIME_ZONE": "Mars/Olympus"})
+    for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "ALLOWED_HOSTS", "TIME_ZONE"):
+        assert f"  {name}: " in str(refused.value)
+
+
+def test_an_empty_variable_is_a_missing_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ImproperlyConfigured, match="REDIS_URL: is missing"):
+        read(monkeypatch, {**COMPLETE, "REDIS_URL": ""})
+
+
+def test_a_short_secret_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ImproperlyConfigured, match="SECRET_KEY: is too short") as refused:
+        read(monkeypatch, {**COMPLETE, "SECRET_KEY": "hunter2"})
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("variable", ["SECRET_KEY", "DATABASE_URL", "REDIS_URL"])
+def test_secrets_do_not_show_when_the_environment_is_printed(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    assert COMPLETE[variable] not in repr(read(monkeypatch, COMPLETE))
+
+
+def test_a_file_of_variables_is_read_and_the_process_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text("PORT=9000\nTIME_ZONE=Europe/Berlin\n")
+    monkeypatch.setenv("PORT", "9001")
+    environment = read_environment(env_file=file, secrets_dir=NOWHERE)
+    assert (environment.port, environment.time_zone) == (9001, "Europe/Berlin")
+
+
+def test_a_secret_may_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret_key").write_text("y" * 60 + "\n")
+    environment = read_environment(env_file=NOWHERE, secrets_dir=tmp_path)
+    assert environment.secret_key.get_secret_value() == "y" * 60
+
+
+def test_a_misconfigured_command_prints_the_mistakes_and_no_traceback() -> None:
+    environment = {"PATH": os.environ["PATH"], "ENVIRONMENT": "production", "ENV_FILE": os.devnull}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "ALLOWED_HOSTS: is missing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_variable_says_what_it_is_for() -> None:
+    assert [name for name, field in Environment.model_fields.items() if not field.description] == []
+
+
+def test_the_readme_lists_every_variable() -> None:
+    listed = set(re.findall(r"^\| `([A-Z_]+)` \|", (BASE_DIR / "README.md").read_text(), re.MULTILINE))
+    assert {name.upper() for name in Environment.model_fields} <= listed

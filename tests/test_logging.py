@@ -1,0 +1,112 @@
+"""Everything that is logged goes through one renderer, and no secret gets through it."""
+
+import json
+import logging
+import logging.config
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import StringIO
+
+import pytest
+import structlog
+from django.conf import settings
+
+from project.logs import logging_config
+
+Lines = Callable[[], list[dict[str, str]]]
+
+
+@contextmanager
+def written(*, json: bool) -> Iterator[StringIO]:
+    """Write what is logged into a text instead of the standard error stream."""
+    logging.config.dictConfig(logging_config(json=json, level="INFO"))
+    text = StringIO()
+    for output in logging.getLogger().handlers:
+        assert isinstance(output, logging.StreamHandler)
+        output.setStream(text)
+    yield text
+    logging.config.dictConfig(settings.LOGGING)
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """Return what was logged in the test, as production would write it."""
+    with written(json=True) as text:
+        yield lambda: [json.loads(line) for line in text.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("name", ["django.request", "dramatiq.worker", "gunicorn.error", "anything"])
+def test_lines_of_the_standard_library_are_json_too(lines: Lines, name: str) -> None:
+    logging.getLogger(name).warning("%s happened", "it", extra={"status": 500})
+    (line,) = lines()
+    assert (line["event"], line["level"], line["logger"], line["status"]) == ("it happened", "warning", name, 500)
+
+
+def test_a_line_has_a_time_in_utc(lines: Lines) -> None:
+    structlog.get_logger("x").info("now")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", lines()[0]["timestamp"])
+
+
+def test_lines_carry_the_context_they_were_written_in(lines: Lines) -> None:
+    with structlog.contextvars.bound_contextvars(run_id="r", request_id="q"):
+        structlog.get_logger("x").info("ours")
+        logging.getLogger("y").info("theirs")
+    assert [(line["run_id"], line["request_id"]) for line in lines()] == [("r", "q"), ("r", "q")]
+
+
+def test_our_own_lines_have_only_what_we_said(lines: Lines) -> None:
+    structlog.get_logger("x").info("done", count=1)
+    assert set(lines()[0]) == {"event", "count", "level", "logger", "timestamp"}
+
+
+def log_the_failure_of(error: Exception) -> None:
+    def fail() -> None:
+        raise error
+
+    try:
+        fail()
+    except type(error):
+        structlog.get_logger("x").exception("failed")
+
+
+def test_an_exception_is_part_of_its_line(lines: Lines) -> None:
+    log_the_failure_of(RuntimeError("broken"))
+    (line,) = lines()
+    assert "RuntimeError: broken" in line["exception"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"password": "hunter2-hunter2"},
+        {"headers": {"Authorization": "hunter2-hunter2"}},
+        {"refresh_token": "hunter2-hunter2"},
+        {"attempts": [{"api_key": "hunter2-hunter2"}]},
+        {"header": "Bearer hunter2-hunter2"},
+        {"address": "redis://:hunter2-hunter2@broker:6379/0"},
+        {"body": "token is eyJhbGciOiJIUzI1NiJ9.hunter2-hunter2.x"},
+    ],
+)
+def test_secrets_are_hidden_wherever_they_are(lines: Lines, fields: dict[str, object]) -> None:
+    structlog.get_logger("x").info("sign in", **fields)
+    (line,) = lines()
+    assert "hunter2" not in json.dumps(line)
+    assert "***" in json.dumps(line)
+
+
+def test_secrets_in_a_traceback_are_hidden(lines: Lines) -> None:
+    log_the_failure_of(ConnectionError("postgres://service:hunter2-hunter2@db/name does not answer"))
+    assert "hunter2" not in json.dumps(lines())
+
+
+def test_ordinary_words_are_left_alone(lines: Lines) -> None:
+    structlog.get_logger("x").info("The bearer of bad news: https://example.com/a@b has no secret")
+    assert lines()[0]["event"] == "The bearer of bad news: https://example.com/a@b has no secret"
+
+
+def test_people_get_readable_lines() -> None:
+    with written(json=False) as text:
+        logging.getLogger("x").info("hello")
+    assert "hello" in text.getvalue()
+    assert not text.getvalue().startswith("{")
