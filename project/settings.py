@@ -158,7 +158,8 @@ DRAMATIQ_BROKER = {
         "dramatiq.middleware.AgeLimit",
         "dramatiq.middleware.Callbacks",
         "dramatiq.middleware.Pipelines",
-        "dramatiq.middleware.Retries",
+        "project.tasks.retries.SafeRetries",
+        "project.tasks.drain.Watchdog",
     ],
 }
 # Added once the models are there, so after the ones above: their hooks before a task run last, those after it first.

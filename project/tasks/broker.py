@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import Any
 
 from dramatiq import Message, Middleware
-from dramatiq.broker import Consumer
+from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis, dq_name
 from dramatiq.middleware import MiddlewareError, default_middleware
@@ -83,7 +83,7 @@ class ServiceBroker(RedisBroker):
         with lost_connections():
             return self._scripts[script](keys=[self.namespace], args=arguments)
 
-    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+    def enqueue(self, message: Message[Any] | MessageProxy, *, delay: int | None = None) -> Message[Any]:
         """Send a message; a delivery that is sent again (a retry) goes out together with its ack.
 
         Args:
@@ -94,15 +94,15 @@ class ServiceBroker(RedisBroker):
         Raises:
             ConnectionClosed: If the broker did not answer in time.
         """
-        delivery, message = message, _stamp(getattr(message, "_message", message), delay)
-        self.emit_before("enqueue", message, delay)
-        sent = message.queue_name, message.options["redis_message_id"], message.encode()
-        if isinstance(delivery, Delivery):
-            delivery.successor = sent
+        stamped = _stamp(message._message if isinstance(message, MessageProxy) else message, delay)
+        self.emit_before("enqueue", stamped, delay)
+        sent = stamped.queue_name, stamped.options["redis_message_id"], stamped.encode()
+        if isinstance(message, Delivery):
+            message.successor = sent
         else:
             self.run_script("enqueue", *sent)
-        self.emit_after("enqueue", message, delay)
-        return message
+        self.emit_after("enqueue", stamped, delay)
+        return stamped
 
     def enqueue_many(self, messages: Sequence[Message[Any]]) -> list[Message[Any]]:
         """Send many messages in few round trips, as :meth:`enqueue` sends one.

@@ -95,7 +95,7 @@ def test_work_goes_on_after_a_fail_over(pair: Pair, tmp_path: Path) -> None:
 
 
 def send(broker: ServiceBroker, label: str) -> bool:
-    message = Message(queue_name="fast", actor_name="note", args=(label,), kwargs={}, options={})
+    message: Message[None] = Message(queue_name="fast", actor_name="note", args=(label,), kwargs={}, options={})
     try:
         return bool(broker.enqueue(message))
     except BrokerConnectionError:
