@@ -5,6 +5,7 @@ temporary directory, takes a foreign process with a recycled id for its server, 
 opens every directory above the data and the virtual environment for reading.
 """
 
+import atexit
 import importlib.util
 import os
 import shutil
@@ -107,6 +108,7 @@ def _socket_directory(directory: Path, *, user: str | None) -> Path:
     if len(os.fsencode(directory)) <= _LONGEST_DIRECTORY:
         return directory
     short = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    atexit.register(shutil.rmtree, short, ignore_errors=True)
     if user:
         shutil.chown(short, user)
     return short

@@ -1,0 +1,127 @@
+"""The compose file starts things in order, stops them gently and shows nothing to the outside."""
+
+import re
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from project import webserver
+from project.environment import BASE_DIR, Environment, ProductionEnvironment
+
+TEXT = (BASE_DIR / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = YAML(typ="safe").load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = ["migrate", "web", "worker", "scheduler"]
+LASTING = ["web", "worker", "scheduler", "postgres", "redis"]
+EXAMPLE = (BASE_DIR / ".env.example").read_text()
+
+
+def seconds(duration: str) -> int:
+    return int(duration.removesuffix("s"))
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "scheduler"])
+def test_a_process_starts_after_the_servers_and_the_migrations(name: str) -> None:
+    conditions = {needed: how["condition"] for needed, how in SERVICES[name]["depends_on"].items()}
+    assert conditions == {
+        "postgres": "service_healthy",
+        "redis": "service_healthy",
+        "migrate": "service_completed_successfully",
+    }
+
+
+def test_the_worker_may_finish_what_it_runs_before_it_is_killed() -> None:
+    (drain,) = re.findall(r"--worker-shutdown-timeout=(\d+)", " ".join(SERVICES["worker"]["command"]))
+    assert int(drain) / 1000 < seconds(SERVICES["worker"]["stop_grace_period"])
+
+
+def test_the_web_server_may_finish_its_requests_before_it_is_killed() -> None:
+    assert webserver.graceful_timeout < seconds(SERVICES["web"]["stop_grace_period"])
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_what_stays_up_has_a_health_check(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+    assert SERVICES[name]["healthcheck"]["start_interval"]
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_what_stays_up_comes_back(name: str) -> None:
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", list(SERVICES))
+def test_everything_has_limits(name: str) -> None:
+    assert set(SERVICES[name]["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_processes_can_change_nothing(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"]
+
+
+def test_only_the_web_process_is_published_and_only_to_this_machine() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert list(published) == ["web"]
+    assert all(port.startswith("127.0.0.1:") for port in published["web"])
+
+
+@pytest.mark.parametrize("name", ["postgres", "redis"])
+def test_the_servers_answer_only_on_an_internal_network(name: str) -> None:
+    assert SERVICES[name]["networks"] == ["data"]
+    assert COMPOSE["networks"]["data"]["internal"]
+
+
+@pytest.mark.parametrize("name", ["worker", "scheduler"])
+def test_processes_can_be_scaled(name: str) -> None:
+    assert "container_name" not in SERVICES[name]
+    assert "ports" not in SERVICES[name]
+
+
+def test_the_broker_keeps_messages() -> None:
+    command = SERVICES["redis"]["command"]
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert options["--appendonly"] == "yes"
+    assert options["--maxmemory-policy"] == "noeviction"
+    assert options["--requirepass"] == "${REDIS_PASSWORD}"
+    assert SERVICES["redis"]["volumes"] == ["redis:/data"]
+
+
+def test_the_database_keeps_its_data_where_postgres_18_puts_it() -> None:
+    assert SERVICES["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]
+
+
+@pytest.mark.parametrize("variable", ["SECRET_KEY", "ALLOWED_HOSTS", "POSTGRES_PASSWORD", "REDIS_PASSWORD"])
+def test_nothing_starts_without_a_secret(variable: str) -> None:
+    assert f"${{{variable}:?" in TEXT
+    assert f"${{{variable}:-" not in TEXT
+
+
+def test_every_variable_is_in_the_example_with_its_default() -> None:
+    used = dict(re.findall(r"\$\{([A-Z_]+)(?::[-?]([^}]*))?\}", TEXT))
+    shown = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+    assert set(used) == set(shown)
+    optional = {name for name in used if f"${{{name}:-" in TEXT}
+    assert {name: shown[name] for name in optional} == {
+        name: re.findall(rf"\$\{{{name}:-([^}}]*)\}}", TEXT)[0] for name in optional
+    }
+
+
+def test_our_processes_get_only_variables_that_exist() -> None:
+    given = SERVICES["web"]["environment"]
+    assert {name.lower() for name in given} <= set(Environment.model_fields)
+    assert {name.upper() for name in ProductionEnvironment.model_fields if name in ("secret_key", "redis_url")} <= set(
+        given
+    )
+
+
+def test_the_image_runs_as_a_user_without_a_name_or_rights() -> None:
+    dockerfile = (BASE_DIR / "Dockerfile").read_text()
+    assert "USER 10001:10001" in dockerfile
+    assert "--require-hashes" in dockerfile
+    assert 'CMD ["gunicorn"' in dockerfile
