@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from project.deletion import delete_in_batches
 from todo.errors import TodoForbiddenError, TodoNotFoundError
@@ -73,19 +73,18 @@ def count_completed() -> int:
 
 def cleanup() -> CleanupResult:
     """Delete the completed todos of all active users."""
-    return _clean_up(User.objects.filter(is_active=True), Todo.objects.filter(user__is_active=True))
+    return _clean_up(Todo.objects.all(), User.objects.all())
 
 
 def cleanup_for_user(*, user_id: int) -> CleanupResult:
     """Delete the completed todos of one user; of an inactive or unknown user, none."""
-    return _clean_up(
-        User.objects.filter(pk=user_id, is_active=True), Todo.objects.filter(user=user_id, user__is_active=True)
-    )
+    return _clean_up(Todo.objects.filter(user=user_id), User.objects.filter(pk=user_id))
 
 
-def _clean_up(users: QuerySet[User], todos: QuerySet[Todo]) -> CleanupResult:
-    deletion = delete_in_batches(todos.filter(completed=True))
-    return CleanupResult(users_processed=users.count(), todos_deleted=deletion.deleted, errors=deletion.errors)
+def _clean_up(todos: QuerySet[Todo], users: QuerySet[User]) -> CleanupResult:
+    active = users.filter(is_active=True)
+    deletion = delete_in_batches(todos.filter(completed=True), only=Q(user__in=active))
+    return CleanupResult(users_processed=active.count(), todos_deleted=deletion.deleted, errors=deletion.errors)
 
 
 def _own(todos: QuerySet[Todo], *, todo_id: int, user: User) -> Todo:

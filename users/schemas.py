@@ -19,7 +19,7 @@ def _email(value: str) -> str:
     return _clean(User.email.field, User.objects.normalize_email(value))
 
 
-def _clean(field: CharField[str, str], value: str) -> str:
+def _clean(field: "CharField[str, str]", value: str) -> str:
     try:
         return str(field.clean(value, None))
     except ValidationError as error:
