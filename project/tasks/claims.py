@@ -1,63 +1,64 @@
-"""The two statements around an attempt: the claim that makes it this worker's, and its outcome.
+"""The claim: the one statement that makes a run this worker's, and nobody else's.
 
-Both name the attempt's number and the worker, so that a worker whose claim was given to another one cannot
-overwrite what that one records.
+It names the attempt that the message was published for, so that a duplicate or a late message claims nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import socket
-import threading
-import traceback
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import dramatiq
 import structlog
-from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from project.tasks.cause import Cause
-from project.tasks.errors import TaskCancelled
-from project.tasks.models import TaskAttempt, TaskRun
-from project.tasks.policy import Policy
+from project.tasks.groups import GroupCommit
+from project.tasks.models import PausedQueue, TaskRun
+from project.tasks.persistence import insist
+from project.tasks.statements import run_prepared
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-#: Set when the process is told to stop: nobody insists any longer.
-stopping = threading.Event()
-#: Seconds between two tries while the database does not answer.
-_PAUSE = 0.5
+#: A run that has to wait for others of its task is looked at again after this long.
+BLOCKED_FOR = timedelta(seconds=1)
 
+# The last line lets a claim be repeated whose reply was lost with the connection.
 _CLAIM = """
-    UPDATE tasks_taskrun
-       SET state = 'running', attempts = attempts + 1, worker_id = %(worker)s,
+    UPDATE tasks_taskrun AS run
+       SET state = 'running', attempts = run.attempts + 1, worker_id = %(worker)s,
            started_at = clock_timestamp(), finished_at = NULL, progress = NULL, progress_note = ''
-     WHERE id = %(id)s
-       AND (state IN ('pending', 'queued', 'retrying') AND attempts = %(attempt)s
-            AND run_after <= clock_timestamp()
-            AND (expires_at IS NULL OR expires_at > clock_timestamp())
-            OR state = 'running' AND attempts = %(attempt)s + 1 AND worker_id = %(worker)s)
- RETURNING task, arguments, source, user_id, request_id, started_at
-"""
-_SUCCEED = """
-    UPDATE tasks_taskrun
-       SET state = 'succeeded', finished_at = clock_timestamp(), result = %(result)s,
-           error_type = '', error = '', traceback = '', fingerprint = ''
-     WHERE id = %(id)s AND state = 'running' AND attempts = %(attempt)s AND worker_id = %(worker)s
+      FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS message (id, attempt)
+     WHERE run.id = message.id
+       AND (run.state IN ('pending', 'queued', 'retrying') AND run.attempts = message.attempt
+            AND run.run_after <= clock_timestamp()
+            AND (run.expires_at IS NULL OR run.expires_at > clock_timestamp())
+            AND NOT EXISTS (SELECT FROM tasks_pausedqueue AS paused WHERE paused.queue = run.queue)
+            OR run.state = 'running' AND run.attempts = message.attempt + 1 AND run.worker_id = %(worker)s)
+ RETURNING run.id, run.attempts, run.task, run.arguments, run.source, run.user_id, run.request_id,
+           run.started_at, run.next_steps
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A run that this worker, and no other, may execute now."""
+    """A run that this worker may execute now.
+
+    Args:
+        run_id: The run.
+        worker_id: This worker's row.
+        attempt: The number of the attempt, from 1.
+        task: The task's name.
+        arguments: Its arguments as JSON values.
+        cause: Who sent it.
+        started_at: When it was claimed.
+        next_steps: What a chain sends when it succeeds.
+    """
 
     run_id: UUID
     worker_id: UUID
@@ -66,10 +67,11 @@ class Claim:
     arguments: dict[str, Any]
     cause: Cause
     started_at: datetime
+    next_steps: list[dict[str, Any]]
 
 
 class _ThisWorker:
-    """The id under which this process claims; set when a worker boots."""
+    """The id under which this process claims; set when it signs on."""
 
     id = UUID(int=0)
 
@@ -77,132 +79,71 @@ class _ThisWorker:
 this_worker = _ThisWorker()
 
 
-def claim_run(message: dramatiq.Message[Any]) -> Claim | None:
+def claim_run(message: dramatiq.Message[Any], *, max_concurrency: int | None) -> Claim | None:
     """Claim the run of a delivered message for this worker.
 
-    Returns:
-        The claim; None if the message is a duplicate, or its run is cancelled, expired or somebody else's.
-    """
-    values = {"id": message.message_id, "attempt": message.options["attempt"], "worker": this_worker.id}
-    row = insist(lambda: _fetch_one(_CLAIM, values))
-    if row is None:
-        log.info("message_skipped", run_id=message.message_id, reason="duplicate, or its run is no longer waiting")
-        return None
-    return Claim(
-        run_id=UUID(message.message_id),
-        worker_id=this_worker.id,
-        attempt=message.options["attempt"] + 1,
-        task=row[0],
-        arguments=json.loads(row[1]),
-        cause=Cause(source=row[2], user_id=row[3], request_id=row[4]),
-        started_at=row[5],
-    )
-
-
-def record_success(claim: Claim, result: Any) -> bool:
-    """Record that the attempt succeeded; return False if the run is no longer this worker's.
-
-    Raises:
-        DataError: If PostgreSQL cannot store the result.
-    """
-    values = {**_mine(claim), "result": json.dumps(result)}
-    with connection.cursor() as cursor:
-        cursor.execute(_SUCCEED, values)
-        return cursor.rowcount == 1
-
-
-def record_failure(claim: Claim, error: BaseException, *, policy: Policy) -> str:
-    """Record that the attempt raised; return the state its run is in now.
-
     Args:
-        claim: The attempt.
-        error: What it raised.
-        policy: Decides whether there is another attempt, and when.
+        message: The message; its option ``attempt`` is the number of attempts before this one.
+        max_concurrency: How many runs of this task may run at once, over all workers.
+
+    Returns:
+        The claim; None if the message is a duplicate, or its run may not start (now, or any more).
     """
-    with transaction.atomic():
-        mine = TaskRun.objects.select_for_update().filter(state=TaskRun.State.RUNNING, **_filters(claim))
-        run = mine.first()
-        if run is None:
-            return "outcome_dropped"
-        _describe(run, error)
-        _decide(run, error, policy=policy)
-        _keep_attempt(run, started_at=claim.started_at)
-        run.save()
-    return run.state
+    claim = _claim_alone(message, max_concurrency) if max_concurrency else insist(lambda: _claim_together(message))
+    if claim is None:
+        insist(lambda: _put_back_if_paused(message))
+        log.info("message_skipped", run_id=message.message_id, reason="its run is not waiting, or its queue is paused")
+    return claim
 
 
-def insist(operation: Callable[[], T]) -> T:
-    """Repeat ``operation`` until the database answers: an outcome must not be lost to its restart.
-
-    Raises:
-        OperationalError: If the process is told to stop while the database is away; the run is then taken
-            over by another worker.
-    """
-    while True:
-        try:
-            return operation()
-        except (OperationalError, InterfaceError) as error:
-            connection.close()
-            if stopping.is_set():
-                raise
-            log.warning("database_unreachable", error=str(error).strip(), cure="trying again until it answers")
-            stopping.wait(_PAUSE)
+def _claim_all(messages: Sequence[dramatiq.Message[Any]]) -> list[Claim | None]:
+    values = {
+        "ids": [message.message_id for message in messages],
+        "attempts": [message.options["attempt"] for message in messages],
+        "worker": this_worker.id,
+    }
+    claims = {str(row[0]): _claim_of(*row) for row in run_prepared(_CLAIM, values)}
+    return [claims.get(message.message_id) for message in messages]
 
 
-def fingerprint_of(error: BaseException, *, task: str) -> str:
-    """Return a short hash that is the same for failures of one kind: task, type, innermost own frame."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [
-        frame
-        for frame in frames
-        if frame.filename.startswith(str(settings.BASE_DIR)) and "/.venv/" not in frame.filename
-    ]
-    place = f"{own[-1].filename}:{own[-1].name}" if own else ""
-    return hashlib.sha256(f"{task}|{type(error).__qualname__}|{place}".encode()).hexdigest()[:16]
+_claim_together: GroupCommit[dramatiq.Message[Any], Claim | None] = GroupCommit(_claim_all)
 
 
-def _describe(run: TaskRun, error: BaseException) -> None:
-    run.failures += 1
-    run.error_type = type(error).__qualname__
-    # PostgreSQL stores no NUL in text.
-    run.error = str(error).replace("\x00", "\\x00")
-    run.traceback = "".join(traceback.format_exception(error)).replace("\x00", "\\x00")
-    run.fingerprint = fingerprint_of(error, task=run.task)
-    run.finished_at = timezone.now()
-
-
-def _decide(run: TaskRun, error: BaseException, *, policy: Policy) -> None:
-    retry_at = policy.retry_at(error, failures=run.failures)
-    if isinstance(error, TaskCancelled):
-        run.state = TaskRun.State.CANCELLED
-    elif retry_at is None:
-        run.state = TaskRun.State.DEAD
-    else:
-        run.state, run.run_after = TaskRun.State.RETRYING, retry_at
-
-
-def _keep_attempt(run: TaskRun, *, started_at: datetime) -> None:
-    TaskAttempt.objects.create(
-        run=run,
-        number=run.attempts,
-        worker=f"{socket.gethostname()}:{this_worker.id}",
+def _claim_of(*row: Any) -> Claim:
+    run_id, attempt, task, arguments, source, user_id, request_id, started_at, next_steps = row
+    return Claim(
+        run_id=run_id,
+        worker_id=this_worker.id,
+        attempt=attempt,
+        task=task,
+        arguments=json.loads(arguments),
+        cause=Cause(source=source, user_id=user_id, request_id=request_id),
         started_at=started_at,
-        error_type=run.error_type,
-        error=run.error,
-        traceback=run.traceback,
+        next_steps=json.loads(next_steps),
     )
 
 
-def _mine(claim: Claim) -> dict[str, Any]:
-    return {"id": claim.run_id, "attempt": claim.attempt, "worker": claim.worker_id}
+def _claim_alone(message: dramatiq.Message[Any], max_concurrency: int) -> Claim | None:
+    def claim() -> Claim | None:
+        with transaction.atomic():
+            if _count_running(message.actor_name) < max_concurrency:
+                return _claim_all([message])[0]
+            _waiting(message).update(state=TaskRun.State.PENDING, run_after=timezone.now() + BLOCKED_FOR)
+            return None
+
+    return insist(claim)
 
 
-def _filters(claim: Claim) -> dict[str, Any]:
-    return {"id": claim.run_id, "attempts": claim.attempt, "worker_id": claim.worker_id}
-
-
-def _fetch_one(sql: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
+def _count_running(task: str) -> int:
+    """Count the task's running runs; the lock, kept until the transaction ends, makes others count after us."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        row: tuple[Any, ...] | None = cursor.fetchone()
-        return row
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [task])
+    return TaskRun.objects.filter(task=task, state=TaskRun.State.RUNNING).count()
+
+
+def _put_back_if_paused(message: dramatiq.Message[Any]) -> None:
+    _waiting(message).filter(queue__in=PausedQueue.objects.values("queue")).update(state=TaskRun.State.PENDING)
+
+
+def _waiting(message: dramatiq.Message[Any]) -> Any:
+    return TaskRun.objects.filter(id=message.message_id, attempts=message.options["attempt"], state__in=TaskRun.WAITING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,10 +15,11 @@ from django.db import DataError, connections
 from dramatiq.threading import Interrupt
 
 from project.tasks.cause import caused_by, child_of
-from project.tasks.claims import Claim, claim_run, insist, record_failure, record_success
+from project.tasks.claims import Claim, claim_run
 from project.tasks.context import running_as
 from project.tasks.errors import ClaimLost, PermanentError
 from project.tasks.interrupts import interrupts
+from project.tasks.outcomes import record_failure, record_success
 
 if TYPE_CHECKING:
     from project.tasks.task import Task
@@ -49,7 +51,7 @@ def execute(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:
     if "attempt" not in message.options:
         return _run_fast(task, message)
     with _executing(message.message_id) as is_first:
-        claim = claim_run(message) if is_first else None
+        claim = claim_run(message, max_concurrency=task.policy.max_concurrency) if is_first else None
         if claim is not None:
             _run_claimed(task, claim)
     return None
@@ -62,7 +64,7 @@ def _run_fast(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:
     ):
         result = task.fn(**task.signature.from_json(message.kwargs))
     # Only a pipeline has a use for it: there is no row to keep a result in.
-    return task.signature.result_to_json(result) if message.options.get("pipe_target") else None
+    return json.loads(task.signature.result_to_json(result)) if message.options.get("pipe_target") else None
 
 
 def _run_claimed(task: Task[..., Any], claim: Claim) -> None:
@@ -72,7 +74,7 @@ def _run_claimed(task: Task[..., Any], claim: Claim) -> None:
         ),
         caused_by(child_of(claim.cause, run_id=claim.run_id)),
     ):
-        log.info("run_started")
+        log.debug("run_started")
         try:
             result = _attempt(task, claim)
         except ClaimLost:
@@ -83,23 +85,23 @@ def _run_claimed(task: Task[..., Any], claim: Claim) -> None:
             _succeed(task, claim, result)
 
 
-def _attempt(task: Task[..., Any], claim: Claim) -> Any:
+def _attempt(task: Task[..., Any], claim: Claim) -> str:
     arguments = task.signature.from_json(claim.arguments)
     with running_as(claim, time_limit=task.policy.time_limit):
         result = task.fn(**arguments)
     return _storable(task, result)
 
 
-def _storable(task: Task[..., Any], result: object) -> Any:
+def _storable(task: Task[..., Any], result: object) -> str:
     try:
         return task.signature.result_to_json(result)
     except ValueError as error:
         raise PermanentError(f"It returned something else than it declares: {error}") from error
 
 
-def _succeed(task: Task[..., Any], claim: Claim, result: Any) -> None:
+def _succeed(task: Task[..., Any], claim: Claim, result: str) -> None:
     try:
-        kept = insist(lambda: record_success(claim, result))
+        kept = record_success(claim, result)
     except DataError as error:
         _fail(task, claim, PermanentError(f"The database cannot store its result: {error}"))
         return
@@ -110,7 +112,7 @@ def _fail(task: Task[..., Any], claim: Claim, error: BaseException) -> None:
     if isinstance(error, Interrupt):
         # It may have hit the database driver in the middle of a query.
         connections.close_all()
-    state = insist(lambda: record_failure(claim, error, policy=task.policy))
+    state = record_failure(claim, error, policy=task.policy)
     log.log(*_severity(state), error_type=type(error).__name__, error=str(error), exc_info=error)
 
 

@@ -11,8 +11,10 @@ import structlog
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from project.tasks.batches import settle_batches
 from project.tasks.models import Worker
 from project.tasks.outbox import BATCH, BROKER_ERRORS, broker, expire_once, relay_once
+from project.tasks.queues import resume_due_queues
 from project.tasks.rescue import bury_dead_workers, reconcile
 from project.tasks.workers import BEAT_EVERY, Life
 
@@ -109,5 +111,7 @@ class Housekeeping:
 
 def _relay() -> None:
     expire_once()
+    resume_due_queues()
+    settle_batches()
     while relay_once() == BATCH:
         pass

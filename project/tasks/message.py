@@ -14,6 +14,7 @@ from django.db import connection
 from project.tasks.declared import get_task
 from project.tasks.errors import ResultTimeout, ResultUnavailable, TaskFailed
 from project.tasks.models import TaskRun
+from project.tasks.publication import awaits_commit
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -62,7 +63,7 @@ class Message(dramatiq.Message[R_co]):
             raise ResultUnavailable(
                 f"No run {self.run_id}: task {self.actor_name!r} keeps no row, or its transaction was rolled back."
             )
-        if run.state == TaskRun.State.PENDING and connection.in_atomic_block:
+        if connection.in_atomic_block and awaits_commit(self.run_id):
             raise ResultUnavailable(
                 f"Run {self.run_id} cannot start before the transaction that sent it commits: wait outside of it."
             )

@@ -12,10 +12,10 @@ from dramatiq.broker import Broker, MessageProxy
 from dramatiq.middleware import Middleware
 from dramatiq.worker import Worker as DramatiqWorker
 
-from project.tasks.claims import insist, stopping
 from project.tasks.execution import deliver
 from project.tasks.housekeeping import Housekeeping
 from project.tasks.models import TaskRun, Worker
+from project.tasks.persistence import insist, stopping
 
 log = structlog.get_logger(__name__)
 

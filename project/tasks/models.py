@@ -46,19 +46,21 @@ class TaskRun(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
-    attempts = models.PositiveIntegerField(default=0, help_text="How often a worker claimed it.")
-    failures = models.PositiveIntegerField(default=0, help_text="How many attempts raised.")
-    deaths = models.PositiveIntegerField(default=0, help_text="How many attempts ended with their worker's death.")
+    attempts = models.PositiveIntegerField(default=0, db_default=0, help_text="How often a worker claimed it.")
+    failures = models.PositiveIntegerField(default=0, db_default=0, help_text="How many attempts raised.")
+    deaths = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="How many attempts ended with their worker's death."
+    )
     worker_id = models.UUIDField(null=True, blank=True)
-    cancel_requested = models.BooleanField(default=False)
+    cancel_requested = models.BooleanField(default=False, db_default=False)
     progress = models.FloatField(null=True, blank=True, help_text="0 to 1, as the task reports it.")
-    progress_note = models.CharField(max_length=200, blank=True)
+    progress_note = models.CharField(max_length=200, blank=True, db_default="")
 
     result = models.JSONField(null=True, blank=True)
-    error_type = models.CharField(max_length=200, blank=True)
-    error = models.TextField(blank=True)
-    traceback = models.TextField(blank=True)
-    fingerprint = models.CharField(max_length=16, blank=True)
+    error_type = models.CharField(max_length=200, blank=True, db_default="")
+    error = models.TextField(blank=True, db_default="")
+    traceback = models.TextField(blank=True, db_default="")
+    fingerprint = models.CharField(max_length=16, blank=True, db_default="")
 
     source = models.CharField(max_length=10, default="code")
     user = models.ForeignKey(
@@ -67,6 +69,9 @@ class TaskRun(models.Model):
     request_id = models.CharField(max_length=64, blank=True)
     schedule = models.CharField(max_length=100, blank=True)
     parent_id = models.UUIDField(null=True, blank=True)
+    unique_key = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001 (absent is not empty here)
+    batch = models.ForeignKey("TaskBatch", null=True, blank=True, on_delete=models.SET_NULL, db_index=False)
+    next_steps = models.JSONField(default=list, blank=True, help_text="What a chain sends when this run succeeds.")
 
     class Meta:
         ordering = ("-id",)
@@ -88,6 +93,14 @@ class TaskRun(models.Model):
             models.Index(fields=["id"], name="run_published", condition=Q(state="queued")),
             models.Index(fields=["worker_id"], name="run_claimed", condition=Q(state="running")),
             models.Index(fields=["user", "-id"], name="run_by_user", condition=Q(user__isnull=False)),
+            models.Index(fields=["batch", "state"], name="run_by_batch", condition=Q(batch__isnull=False)),
+        ]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["unique_key"],
+                name="run_unique_while_unfinished",
+                condition=Q(unique_key__isnull=False, state__in=("pending", "queued", "running", "retrying")),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -147,3 +160,62 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hostname}:{self.pid}"
+
+
+class TaskBatch(models.Model):
+    """Runs sent together; when the last has ended, one callback is sent."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=100, blank=True)
+    total = models.PositiveIntegerField()
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    then = models.JSONField(null=True, blank=True, help_text="The call sent when every member has succeeded.")
+    on_failure = models.JSONField(null=True, blank=True, help_text="The call sent when a member has not.")
+    callback_id = models.UUIDField(null=True, blank=True, help_text="The run of the callback that was sent.")
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name_plural = "batches"
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["id"], name="batch_open", condition=Q(finished_at__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name or 'batch'} {self.id}"
+
+
+class PausedQueue(models.Model):
+    """A queue whose runs are not started until somebody, or the clock, resumes it."""
+
+    queue = models.CharField(max_length=100, primary_key=True)
+    reason = models.CharField(max_length=200)
+    paused_by = models.CharField(max_length=150)
+    paused_at = models.DateTimeField(default=timezone.now)
+    resume_at = models.DateTimeField(null=True, blank=True, help_text="Resumed by itself at this time.")
+
+    class Meta:
+        ordering = ("queue",)
+
+    def __str__(self) -> str:
+        return f"{self.queue}: {self.reason}"
+
+
+class OperatorAction(models.Model):
+    """What somebody did to runs or queues; the database refuses to change or delete it."""
+
+    id: int
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    who = models.CharField(max_length=150, help_text="The user's name, or the account that ran the command.")
+    source = models.CharField(max_length=10, help_text="admin, api or command")
+    action = models.CharField(max_length=30)
+    target = models.CharField(max_length=200, help_text="A run's id, a queue's name, or the filter of a bulk action.")
+    before = models.JSONField(default=dict, blank=True)
+    after = models.JSONField(default=dict, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.action} {self.target}"

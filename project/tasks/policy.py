@@ -1,7 +1,9 @@
 """How a task is run: its queue, retries, limits."""
 
+import hashlib
+import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,6 +30,8 @@ class Policy:
     dont_retry_on: tuple[type[BaseException], ...] = ()
     time_limit: timedelta = timedelta(minutes=5)
     expires: timedelta | None = None
+    unique: bool | Callable[..., str] = False
+    max_concurrency: int | None = None
 
     def __post_init__(self) -> None:
         if self.max_retries < 0:
@@ -36,6 +40,24 @@ class Policy:
             raise TaskDefinitionError("Backoff needs 0 < min_backoff <= max_backoff.")
         if self.time_limit <= timedelta(0):
             raise TaskDefinitionError("time_limit must be positive.")
+        if self.max_concurrency is not None and self.max_concurrency < 1:
+            raise TaskDefinitionError("max_concurrency must be at least 1, or None for no bound.")
+        if not self.durable and (self.unique or self.max_concurrency):
+            raise TaskDefinitionError("unique and max_concurrency need the rows of a durable task.")
+
+    def unique_key(self, task: str, arguments: Mapping[str, Any]) -> str | None:
+        """Return the key of which only one unfinished run may exist, or None.
+
+        Args:
+            task: The task's name.
+            arguments: The call's arguments as JSON values.
+        """
+        if callable(self.unique):
+            return f"{task}:{self.unique(**arguments)}"[:200]
+        if not self.unique:
+            return None
+        digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()
+        return f"{task}:{digest[:32]}"
 
     def retry_at(self, error: BaseException, *, failures: int) -> datetime | None:
         """Return when a failed run is tried again, or None if it is dead.

@@ -70,12 +70,16 @@ def reconcile(*, after: UUID | None = None) -> tuple[int, UUID | None]:
     if after is not None:
         queued = queued.filter(id__gt=after)
     batch = list(queued.filter(published_at__lte=Now() - SETTLE).only("id", "queue", "attempts")[:_BATCH])
-    lost = _lost(batch)
+    lost = _publish_again(_lost(batch))
+    return lost, batch[-1].id if len(batch) == _BATCH else None
+
+
+def _publish_again(run_ids: list[UUID]) -> int:
+    # A run that was claimed since then has rightly no message any more.
+    lost = TaskRun.objects.filter(id__in=run_ids, state=TaskRun.State.QUEUED).update(state=TaskRun.State.PENDING)
     if lost:
-        log.warning("messages_lost_by_broker", runs=len(lost), cure="publishing them again")
-        still = TaskRun.objects.filter(id__in=lost, state=TaskRun.State.QUEUED)
-        still.update(state=TaskRun.State.PENDING)
-    return len(lost), batch[-1].id if len(batch) == _BATCH else None
+        log.warning("messages_lost_by_broker", runs=lost, cure="publishing them again")
+    return lost
 
 
 def _lost(runs: list[TaskRun]) -> list[UUID]:

@@ -49,13 +49,13 @@ class TaskSignature:
         """
         return self._validate(arguments)
 
-    def result_to_json(self, result: object) -> Any:
-        """Validate a return value against the annotation and make it plain JSON.
+    def result_to_json(self, result: object) -> str:
+        """Validate a return value against the annotation and make it JSON text.
 
         Raises:
             ValidationError: If the function did not return what it declares.
         """
-        return self._result.dump_python(self._result.validate_python(result), mode="json")
+        return self._result.dump_json(self._result.validate_python(result)).decode()
 
     def result_from_json(self, result: object) -> Any:
         """Turn a stored result into what the function returned."""

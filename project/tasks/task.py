@@ -16,8 +16,8 @@ from project.tasks.cause import Cause
 from project.tasks.declared import all_tasks, declare, get_task
 from project.tasks.execution import execute, take_delivery
 from project.tasks.message import Message
-from project.tasks.outbox import send_runs
 from project.tasks.policy import Policy
+from project.tasks.sending import Call, Options, send_runs
 from project.tasks.signature import TaskSignature
 
 if TYPE_CHECKING:
@@ -27,50 +27,6 @@ __all__ = ["Call", "Message", "Sender", "Task", "all_tasks", "get_task", "task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Call(Generic[R]):
-    """A task with validated arguments, not sent yet.
-
-    Args:
-        task: The task.
-        arguments: Its arguments by name, as plain JSON values.
-    """
-
-    task: Task[..., R]
-    arguments: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How one send differs from the task's policy.
-
-    Args:
-        delay: Do not start before this much time has passed.
-        eta: Do not start before this time (aware); not together with `delay`.
-        expires: Do not start after this time, or this long after now.
-        queue: Another queue.
-        priority: Another priority; lower runs first.
-        run_id: The run's id, for a caller that derives it; a second send of one id is refused.
-        cause: Who sends it, where the surrounding request or run is not the answer.
-    """
-
-    delay: timedelta | None = None
-    eta: datetime | None = None
-    expires: timedelta | datetime | None = None
-    queue: str | None = None
-    priority: int | None = None
-    run_id: UUID | None = None
-    cause: Cause | None = None
-
-    def __post_init__(self) -> None:
-        if self.delay is not None and self.eta is not None:
-            raise ValueError("Give a delay or an eta, not both.")
-        for name in ("eta", "expires"):
-            moment = getattr(self, name)
-            if isinstance(moment, datetime) and moment.tzinfo is None:
-                raise ValueError(f"{name} must be an aware datetime: {moment} has no time zone.")
 
 
 @dataclass(frozen=True)
@@ -207,6 +163,8 @@ def task(
     dont_retry_on: tuple[type[BaseException], ...] = (),
     time_limit: timedelta = timedelta(minutes=5),
     expires: timedelta | None = None,
+    unique: bool | Callable[..., str] = False,
+    max_concurrency: int | None = None,
 ) -> TaskDecorator:
     """Make a function a task.
 
@@ -222,6 +180,12 @@ def task(
         dont_retry_on: Exceptions that are not, though `retry_on` names them.
         time_limit: How long an attempt may run before TimeLimitExceeded is raised in it.
         expires: How long after being sent a run may still start.
+        unique: While a run of the same arguments (or of the same key, given a function of the arguments) is
+            unfinished, a send returns that run's message.
+        max_concurrency: How many runs of this task may run at once, over all workers.
+
+    Raises:
+        TaskDefinitionError: If the options contradict each other.
     """
     policy = Policy(
         queue=queue,
@@ -234,6 +198,8 @@ def task(
         dont_retry_on=dont_retry_on,
         time_limit=time_limit,
         expires=expires,
+        unique=unique,
+        max_concurrency=max_concurrency,
     )
 
     def decorate(fn: Callable[..., Any]) -> Task[..., Any]:

@@ -1,0 +1,62 @@
+"""The record of what operators do: appended in the same transaction, never changed."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from project.tasks.models import OperatorAction
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Who acts.
+
+    Args:
+        name: The user's name, or the account that runs a command.
+        source: Where they act from.
+    """
+
+    name: str
+    source: Literal["admin", "api", "command"]
+
+    @classmethod
+    def at_the_command_line(cls) -> Operator:
+        """Return the account this process runs as."""
+        try:
+            return cls(getpass.getuser(), "command")
+        except (KeyError, OSError):
+            # A container's numeric user need not have a name.
+            return cls("unknown", "command")
+
+
+def record(
+    action: str,
+    *,
+    target: str,
+    by: Operator,
+    reason: str = "",
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """Append what somebody did.
+
+    Args:
+        action: One word, such as ``retry``.
+        target: A run's id, a queue's name, or the filter of a bulk action.
+        by: Who did it.
+        reason: Why, in their words.
+        before: What it was, as JSON values.
+        after: What it is now.
+    """
+    OperatorAction.objects.create(
+        who=by.name[:150],
+        source=by.source,
+        action=action,
+        target=target[:200],
+        before=dict(before or {}),
+        after=dict(after or {}),
+        reason=reason[:500],
+    )

@@ -1,0 +1,146 @@
+"""Chains: each step gets the result of the one before, and is sent in the transaction that records it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from uuid import UUID
+
+from project.tasks.declared import get_task
+from project.tasks.errors import TaskArgumentError, TaskDefinitionError, UnknownTaskError
+from project.tasks.ids import uuid7
+from project.tasks.message import Message
+from project.tasks.models import TaskRun
+from project.tasks.sending import Call, Options, send_runs
+
+if TYPE_CHECKING:
+    from project.tasks.claims import Claim
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Chain(Generic[R]):
+    """A chain that was sent.
+
+    Args:
+        messages: One for each step; the run of a step exists once the step before it has succeeded.
+    """
+
+    messages: tuple[Message[Any], ...]
+
+    def result(self, timeout: float | timedelta = 10) -> R:
+        """Wait for the last step and return what it returned.
+
+        Args:
+            timeout: Seconds, or a timedelta, to wait at most for all steps together.
+
+        Raises:
+            TaskFailed: If a step ended without a result; the later ones are never sent then.
+            ResultTimeout: If the last step has not ended in time; it goes on.
+        """
+        result = None
+        for message, left in zip(self.messages, _time_left(timeout), strict=False):
+            result = message.result(left)
+        return cast("R", result)
+
+    async def aresult(self, timeout: float | timedelta = 10) -> R:
+        """Wait as `result` does, without blocking the event loop."""
+        result = None
+        for message, left in zip(self.messages, _time_left(timeout), strict=False):
+            result = await message.aresult(left)
+        return cast("R", result)
+
+
+@overload
+def chain(first: Call[A], second: Callable[[A], B], /) -> Chain[B]: ...
+@overload
+def chain(first: Call[A], second: Callable[[A], B], third: Callable[[B], C], /) -> Chain[C]: ...
+@overload
+def chain(
+    first: Call[A], second: Callable[[A], B], third: Callable[[B], C], fourth: Callable[[C], D], /
+) -> Chain[D]: ...
+@overload
+def chain(
+    first: Call[A],
+    second: Callable[[A], B],
+    third: Callable[[B], C],
+    fourth: Callable[[C], D],
+    fifth: Callable[[D], E],
+    /,
+) -> Chain[E]: ...
+def chain(first: Call[Any], /, *steps: Callable[[Any], Any]) -> Chain[Any]:
+    """Send a task, and then each further one with the result of the one before as its argument.
+
+    A step is sent in the transaction that records the success of the one before, so that no kill separates them.
+
+    Args:
+        first: The first step with its arguments.
+        steps: The tasks after it; each takes one argument, the result of the one before.
+
+    Raises:
+        TaskDefinitionError: If a step is not a durable task.
+    """
+    names = [_name_of(step) for step in steps]
+    ids = [uuid7() for _ in names]
+    next_steps = [{"id": str(id_), "task": name} for id_, name in zip(ids, names, strict=True)]
+    sent = send_runs([first], Options(), next_steps=next_steps)
+    later = (
+        Message(get_task(name).queue_name, name, (), {}, {}, str(id_)) for id_, name in zip(ids, names, strict=True)
+    )
+    return Chain((*sent, *later))
+
+
+def send_next_step(claim: Claim, result: Any) -> None:
+    """Send what follows a step that has just succeeded, in the surrounding transaction.
+
+    Args:
+        claim: The step that succeeded.
+        result: Its result as a JSON value.
+    """
+    step, *later = claim.next_steps
+    try:
+        task = get_task(step["task"])
+        call = Call(task, task.signature.to_json([result], {}))
+    except (UnknownTaskError, TaskArgumentError) as error:
+        _bury(step, error)
+    else:
+        send_runs([call], Options(run_id=UUID(step["id"])), next_steps=later)
+
+
+def _bury(step: dict[str, Any], error: Exception) -> None:
+    """Keep a step that cannot be sent as a dead run, so that somebody sees it."""
+    TaskRun.objects.create(
+        id=step["id"],
+        task=step["task"],
+        queue="default",
+        state=TaskRun.State.DEAD,
+        error_type=type(error).__name__,
+        error=str(error),
+    )
+
+
+def _message_of(step: dict[str, Any]) -> Message[Any]:
+    return Message(get_task(step["task"]).queue_name, step["task"], (), {}, {}, step["id"])
+
+
+def _name_of(step: Callable[[Any], Any]) -> str:
+    name = getattr(step, "actor_name", None)
+    if name is None or not get_task(name).durable:
+        raise TaskDefinitionError(f"{step!r} cannot be a step: a chain consists of durable tasks.")
+    return str(name)
+
+
+def _time_left(timeout: float | timedelta) -> Iterator[float]:
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    deadline = time.monotonic() + seconds
+    while True:
+        yield max(0.0, deadline - time.monotonic())

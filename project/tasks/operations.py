@@ -1,0 +1,109 @@
+"""What operators do to runs: cancel, retry, discard. Every one is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from project.tasks.audit import Operator, record
+from project.tasks.declared import get_task
+from project.tasks.errors import RunStateError
+from project.tasks.models import TaskRun
+from project.tasks.outbox import publish_on_commit
+
+#: States from which a run can be tried again.
+RETRYABLE = (TaskRun.State.DEAD, TaskRun.State.CANCELLED, TaskRun.State.EXPIRED, TaskRun.State.DISCARDED)
+
+
+def cancel(run_id: UUID, *, by: Operator, reason: str = "") -> TaskRun:
+    """Keep a waiting run from starting, or have TaskCancelled raised in a running one.
+
+    Raises:
+        TaskRun.DoesNotExist: If there is no such run.
+        RunStateError: If it has ended.
+    """
+    with transaction.atomic():
+        run = _locked(run_id, allowed=TaskRun.UNFINISHED, action="cancelled")
+        before = run.state
+        if run.state == TaskRun.State.RUNNING:
+            run.cancel_requested = True
+        else:
+            run.state, run.finished_at = TaskRun.State.CANCELLED, timezone.now()
+        run.save(update_fields=["state", "cancel_requested", "finished_at"])
+        record("cancel", target=str(run_id), by=by, reason=reason, before={"state": before}, after=_seen(run))
+    return run
+
+
+def retry(run_id: UUID, *, by: Operator, reason: str = "", arguments: Mapping[str, Any] | None = None) -> TaskRun:
+    """Try a run again that has ended without a result.
+
+    Args:
+        run_id: The run.
+        by: Who wants it.
+        reason: Why.
+        arguments: Other arguments, by name; None keeps the old ones.
+
+    Raises:
+        TaskRun.DoesNotExist: If there is no such run.
+        RunStateError: If it has not ended, has succeeded, or another run has its unique key.
+        TaskArgumentError: If the arguments do not fit the task.
+        UnknownTaskError: If this checkout does not know the task.
+    """
+    with transaction.atomic():
+        run = _locked(run_id, allowed=RETRYABLE, action="retried")
+        before = {"state": run.state, "arguments": run.arguments}
+        run.arguments = get_task(run.task).signature.to_json((), run.arguments if arguments is None else arguments)
+        _make_ready(run)
+        _save_unless_taken(run)
+        publish_on_commit([run])
+        after = {"state": run.state, "arguments": run.arguments}
+        record("retry", target=str(run_id), by=by, reason=reason, before=before, after=after)
+    return run
+
+
+def discard(run_id: UUID, *, by: Operator, reason: str = "") -> TaskRun:
+    """Take a dead run off the list of what needs attention.
+
+    Raises:
+        TaskRun.DoesNotExist: If there is no such run.
+        RunStateError: If it is not dead.
+    """
+    with transaction.atomic():
+        run = _locked(run_id, allowed=(TaskRun.State.DEAD,), action="discarded")
+        run.state = TaskRun.State.DISCARDED
+        run.save(update_fields=["state"])
+        record("discard", target=str(run_id), by=by, reason=reason, before={"state": "dead"}, after=_seen(run))
+    return run
+
+
+def _locked(run_id: UUID, *, allowed: tuple[TaskRun.State, ...], action: str) -> TaskRun:
+    run = TaskRun.objects.select_for_update().get(id=run_id)
+    if run.state not in allowed:
+        raise RunStateError(f"Run {run_id} is {run.state}: only {', '.join(allowed)} runs can be {action}.")
+    return run
+
+
+def _make_ready(run: TaskRun) -> None:
+    run.state, run.run_after, run.published_at = TaskRun.State.QUEUED, timezone.now(), timezone.now()
+    run.finished_at = run.expires_at = run.progress = None
+    run.failures = run.deaths = 0
+    run.cancel_requested = False
+    run.error_type = run.error = run.traceback = run.fingerprint = run.progress_note = ""
+
+
+def _save_unless_taken(run: TaskRun) -> None:
+    try:
+        with transaction.atomic():
+            run.save()
+    except IntegrityError:
+        raise RunStateError(
+            f"Run {run.id} cannot be retried now: an unfinished run has its unique key {run.unique_key!r}."
+        ) from None
+
+
+def _seen(run: TaskRun) -> dict[str, Any]:
+    return {"state": run.state, "cancel_requested": run.cancel_requested}

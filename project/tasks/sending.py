@@ -1,0 +1,170 @@
+"""Sending: validated calls become rows in the caller's transaction, published when it commits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from project.tasks.cause import Cause, current_cause
+from project.tasks.ids import uuid7
+from project.tasks.message import Message
+from project.tasks.models import TaskRun
+from project.tasks.outbox import broker, message_of, publish_on_commit
+from project.tasks.rows import NewRun, insert_runs, insert_unless_unfinished
+
+if TYPE_CHECKING:
+    from project.tasks.task import Task
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Call(Generic[R]):
+    """A task with validated arguments, not sent yet.
+
+    Args:
+        task: The task.
+        arguments: Its arguments by name, as plain JSON values.
+    """
+
+    task: Task[..., R]
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How one send differs from the task's policy.
+
+    Args:
+        delay: Do not start before this much time has passed.
+        eta: Do not start before this time (aware); not together with `delay`.
+        expires: Do not start after this time, or this long after now.
+        queue: Another queue.
+        priority: Another priority; lower runs first.
+        run_id: The run's id, for a caller that derives it; a second send of one id is refused.
+        cause: Who sends it, where the surrounding request or run is not the answer.
+    """
+
+    delay: timedelta | None = None
+    eta: datetime | None = None
+    expires: timedelta | datetime | None = None
+    queue: str | None = None
+    priority: int | None = None
+    run_id: UUID | None = None
+    cause: Cause | None = None
+
+    def __post_init__(self) -> None:
+        if self.delay is not None and self.eta is not None:
+            raise ValueError("Give a delay or an eta, not both.")
+        for name in ("eta", "expires"):
+            moment = getattr(self, name)
+            if isinstance(moment, datetime) and moment.tzinfo is None:
+                raise ValueError(f"{name} must be an aware datetime: {moment} has no time zone.")
+
+
+def send_runs(calls: Sequence[Call[Any]], options: Options, **columns: Any) -> list[Message[Any]]:
+    """Send calls, of one or several tasks; those of tasks that are not durable go straight to the broker.
+
+    Args:
+        calls: Validated calls.
+        options: How this send differs from the tasks' policies.
+        columns: More columns of the rows, the same for each.
+
+    Raises:
+        ValueError: If the options or the calls cannot go together.
+        IntegrityError: If the run id of the options exists.
+    """
+    if options.run_id is not None and len(calls) != 1:
+        raise ValueError("A run id names one run: send one call.")
+    if all(call.task.durable for call in calls):
+        now, cause = timezone.now(), options.cause or current_cause()
+        rows = [_row(call, options, now=now, cause=cause, **columns) for call in calls]
+        return [message_of(run) for run in _keep(rows)]
+    if any(call.task.durable for call in calls):
+        raise ValueError("Send durable and other tasks apart: only durable ones share the transaction.")
+    return _send_fast(calls, options)
+
+
+def _keep(runs: list[NewRun]) -> Sequence[NewRun | TaskRun]:
+    """Insert the rows and return them, the unfinished run in the place of each that must be unique and is not."""
+    if all(run.unique_key is None for run in runs):
+        insert_runs(runs)
+        publish_on_commit([run for run in runs if run.state == TaskRun.State.QUEUED])
+        return runs
+    with transaction.atomic(savepoint=False):
+        return [_keep_unique(run) for run in runs]
+
+
+def _keep_unique(run: NewRun) -> NewRun | TaskRun:
+    if run.unique_key is None:
+        return _keep([run])[0]
+    while not insert_unless_unfinished(run):
+        unfinished = TaskRun.objects.filter(unique_key=run.unique_key, state__in=TaskRun.UNFINISHED).first()
+        # It may have ended between the two statements; then there is room for this one.
+        if unfinished is not None:
+            return unfinished
+    publish_on_commit([run] if run.state == TaskRun.State.QUEUED else [])
+    return run
+
+
+def _row(call: Call[Any], options: Options, *, now: datetime, cause: Cause, **columns: Any) -> NewRun:
+    task = call.task
+    run_after = _run_after(options, now=now)
+    is_due = run_after <= now
+    return NewRun(
+        id=options.run_id or uuid7(),
+        task=task.actor_name,
+        queue=options.queue or task.queue_name,
+        priority=task.priority if options.priority is None else options.priority,
+        arguments=call.arguments,
+        state=TaskRun.State.QUEUED if is_due else TaskRun.State.PENDING,
+        created_at=now,
+        run_after=run_after,
+        published_at=now if is_due else None,
+        expires_at=_expires_at(options.expires or task.policy.expires, now=now),
+        source=cause.source,
+        user_id=cause.user_id,
+        request_id=cause.request_id,
+        schedule=cause.schedule,
+        parent_id=cause.parent_id,
+        unique_key=task.policy.unique_key(task.actor_name, call.arguments),
+        **columns,
+    )
+
+
+def _run_after(options: Options, *, now: datetime) -> datetime:
+    if options.eta is not None:
+        return options.eta
+    return now + (options.delay or timedelta(0))
+
+
+def _expires_at(expires: timedelta | datetime | None, *, now: datetime) -> datetime | None:
+    return now + expires if isinstance(expires, timedelta) else expires
+
+
+def _send_fast(calls: Sequence[Call[Any]], options: Options) -> list[Message[Any]]:
+    now = timezone.now()
+    delay = _run_after(options, now=now) - now
+    messages = [_fast_message(call, options) for call in calls]
+    if delay <= timedelta(0):
+        broker().enqueue_many(messages)
+    for message in messages if delay > timedelta(0) else []:
+        broker().enqueue(message, delay=int(delay.total_seconds() * 1000))
+    return messages
+
+
+def _fast_message(call: Call[Any], options: Options) -> Message[Any]:
+    return Message(
+        queue_name=options.queue or call.task.queue_name,
+        actor_name=call.task.actor_name,
+        args=(),
+        kwargs=dict(call.arguments),
+        options={},
+        message_id=str(options.run_id or uuid7()),
+    )
