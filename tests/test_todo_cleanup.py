@@ -1,6 +1,6 @@
 """The cleanup of completed todos."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
@@ -9,6 +9,7 @@ from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from project.deletion import delete_in_batches
+from tests.eventually import eventually
 from tests.people import Api, a_user
 from todo import services
 from todo.models import Todo
@@ -85,10 +86,22 @@ def test_a_todo_that_is_being_changed_is_left_for_the_next_cleanup() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_changes_during_a_cleanup_are_seen_whole() -> None:
-    """Todos are completed and reopened while cleanups run: whatever is left is as its owner left it."""
+def test_a_todo_that_is_reopened_while_the_cleanup_waits_for_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("project.deletion.LOCK_TIMEOUT", "10s")
     user = a_user()
-    todos(user, undone=200)
+    todos(user, done=3)
+    reopened = user.todos.first()
+    assert reopened
+    with _locked_elsewhere(reopened, until=_somebody_waits_for_a_lock, completed=False):
+        assert services.cleanup().todos_deleted == 2
+    assert user.todos.get() == reopened
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_todo_is_not_changed_after_the_cleanup_took_it() -> None:
+    """Todos are completed and reopened while cleanups run: what a client was told is what there is."""
+    user = a_user()
+    todos(user, undone=100)
     stop = Event()
 
     def clean() -> None:
@@ -104,8 +117,7 @@ def test_changes_during_a_cleanup_are_seen_whole() -> None:
         stop.set()
         cleaner.join()
     assert set(answers) <= {(200, 200), (200, 404)}
-    assert user.todos.filter(completed=True).count() == 0
-    assert user.todos.count() == answers.count((200, 200))
+    assert user.todos.filter(completed=False).count() == answers.count((200, 200)) == user.todos.count()
 
 
 def _flip(user: User, todo_id: int) -> tuple[int, int]:
@@ -126,14 +138,16 @@ def test_a_batch_the_database_refuses_is_counted_and_the_others_go() -> None:
 
 
 @contextmanager
-def _locked_elsewhere(todo: Todo) -> Iterator[None]:
+def _locked_elsewhere(todo: Todo, *, until: Callable[[], bool] | None = None, **changes: bool) -> Iterator[None]:
+    """Change ``todo`` in a transaction of another thread, which commits at the end of the block or at ``until``."""
     locked, release = Event(), Event()
 
     def hold() -> None:
         with transaction.atomic():
             Todo.objects.select_for_update().get(pk=todo.pk)
+            Todo.objects.filter(pk=todo.pk).update(**{"title": "changed", **changes})
             locked.set()
-            release.wait(10)
+            eventually(until or release.is_set)
         connections.close_all()
 
     holder = Thread(target=hold)
@@ -144,6 +158,12 @@ def _locked_elsewhere(todo: Todo) -> Iterator[None]:
     finally:
         release.set()
         holder.join()
+
+
+def _somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
 
 
 @contextmanager

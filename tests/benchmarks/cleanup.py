@@ -118,8 +118,8 @@ def _scratch_database() -> Iterator[None]:
             os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
             django.setup()
         name = connection.settings_dict["NAME"]
-        connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)  # type: ignore[attr-defined]
-        ends.callback(connection.creation.destroy_test_db, name, verbosity=0)  # type: ignore[attr-defined]
+        connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+        ends.callback(connection.creation.destroy_test_db, name, verbosity=0)
         yield
 
 
