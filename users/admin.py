@@ -45,5 +45,6 @@ class RefreshSessionAdmin(admin.ModelAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Sessions are history, except that they go with their user."""
-        return False
+        """Sessions go with their user, whose page asks for this permission too, but not one by one."""
+        page = request.resolver_match.url_name if request.resolver_match else None
+        return not (page or "").startswith("users_refreshsession_") and super().has_delete_permission(request, obj)
