@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
 
 import structlog
-from django.db import Error, connection, transaction
+from django.db import connection, transaction
 from django.db.models import DateTimeField, Func, Min, QuerySet, Value
 from django.db.models.functions import Greatest
 
@@ -86,15 +86,16 @@ class Clock:
         return LOOK_AGAIN if left is not None and left <= timedelta(0) else left
 
     def _claim_one(self) -> bool:
-        schedule: Schedule | None = None
+        schedule, session = None, None
         try:
             with transaction.atomic():
+                session = connection.connection
                 schedule, now = self._lock_due()
                 if schedule is not None:
                     self._send_tick(schedule, now=now)
         except Exception as error:
-            # One bad row must not hold up the others; a database that is away holds up all of them.
-            if schedule is None or not _database_answers():
+            # One bad row must not hold up the others; a broken session, which the rollback replaces, is nobody's fault.
+            if schedule is None or connection.connection is not session:
                 raise
             self._failed.add(schedule.id)
             note_error(schedule, error)
@@ -174,14 +175,6 @@ def note_error(schedule: Schedule, error: Exception) -> None:
 
 def _write(schedule: Schedule, **values: object) -> None:
     Schedule.objects.filter(id=schedule.id).update(**values)
-
-
-def _database_answers() -> bool:
-    try:
-        connection.ensure_connection()
-        return connection.is_usable()
-    except Error:
-        return False
 
 
 def _alarm(tick: Tick) -> None:

@@ -1,0 +1,84 @@
+"""The scheduler process: the timer, the housekeeping beside it, and an end within two seconds."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import Any, Final
+
+import structlog
+from django.db import Error as DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from project.tasks.housekeeping import Housekeeping
+from project.tasks.models import Worker
+from scheduler.timer import Timer, Watchdog
+
+log = structlog.get_logger(__name__)
+
+#: A transaction that hangs is rolled back by the end of the process: its tick stays due and is sent by another.
+STOP_SECONDS: Final = 1.5
+#: What a session may take before PostgreSQL frees what it holds, for a process that hangs or is stopped.
+SESSION: Final = "SET lock_timeout = '3s'; SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'"
+
+
+class SchedulerProcess:
+    """Everything `manage.py runscheduler` runs."""
+
+    def __init__(self) -> None:
+        self.sender = f"{socket.gethostname()}:{os.getpid()}"
+        self._timer = Timer(sender=self.sender)
+        self._housekeeping = Housekeeping(kind=Worker.Kind.SCHEDULER)
+        self._keeps_house = False
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT.
+
+        Raises:
+            Exception: Whatever ended the timer's loop, so that the process exits non-zero.
+        """
+        connection_created.connect(self._limit_session)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        housekeeping = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
+        housekeeping.start()
+        Watchdog(self._timer).start()
+        self._timer.run()
+        if not self._timer.is_stopping.is_set():
+            log.critical("clock_ended", cure="the process ends so that its supervisor starts it again")
+            sys.exit(70)
+        if self._keeps_house:
+            self._housekeeping.stop()
+        log.info("scheduler has stopped", sender=self.sender)
+
+    def _stop(self, *_: Any) -> None:
+        # Not in the signal's frame, which may have interrupted the very lock that stopping needs.
+        threading.Thread(target=self._stop_in_time, name="stop", daemon=True).start()
+
+    def _stop_in_time(self) -> None:
+        deadline = threading.Timer(STOP_SECONDS, _give_up)
+        deadline.daemon = True
+        deadline.start()
+        self._timer.stop()
+
+    def _keep_house(self) -> None:
+        while not self._timer.is_stopping.is_set():
+            try:
+                self._housekeeping.start()
+            except DatabaseError as error:
+                log.warning("database_away", error=str(error).strip(), cure="trying again")
+                self._timer.is_stopping.wait(1)
+            else:
+                self._keeps_house = True
+                return
+
+    def _limit_session(self, connection: BaseDatabaseWrapper, **_: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"{SESSION}; SET application_name = 'runscheduler {self.sender}'")
+
+
+def _give_up() -> None:
+    log.warning("stopped_hard", cure="none needed; what was not committed is sent by the next scheduler")
+    os._exit(0)

@@ -1,0 +1,349 @@
+"""Real schedulers that are killed, stopped and starved: every tick has exactly one run, and each run is executed once.
+
+`CLOCK_CHAOS_SECONDS=60` runs the long version of the chaos test; the short one is as violent, only shorter.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+from django.db.models import Count
+from django.db.models.functions import Now
+
+from project.embedded.server import Server
+from project.tasks.models import TaskRun
+from scheduler.models import Schedule, Tick
+from tests.acceptance.processes import ROOT, Service
+from tests.eventually import eventually
+
+CHAOS_SECONDS = int(os.environ.get("CLOCK_CHAOS_SECONDS", "16"))
+OUTAGE_SECONDS = 5
+MINUTE = timedelta(minutes=1)
+
+Row = tuple[Any, ...]
+
+
+class Books:
+    """Questions to a database that may be away for a moment."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def ask(self, query: str, *parameters: Any) -> list[Row]:
+        with psycopg.connect(self.url, autocommit=True) as session:
+            return session.execute(query, parameters).fetchall()
+
+    def tell(self, query: str, *parameters: Any) -> None:
+        with psycopg.connect(self.url, autocommit=True) as session:
+            session.execute(query, parameters)
+
+    def count(self, query: str) -> int:
+        try:
+            return int(self.ask(f"SELECT count(*) FROM {query}")[0][0])
+        except psycopg.OperationalError:
+            return -1
+
+
+class Schedulers:
+    """Three schedulers; whichever is killed is started again, as a supervisor would."""
+
+    def __init__(self, service: Service, *, count: int = 3) -> None:
+        self._service = service
+        self.running = [service.scheduler() for _ in range(count)]
+        self.kills = 0
+
+    def kill_one(self) -> None:
+        place = self.kills % len(self.running)
+        self.running[place].kill()
+        self.running[place] = self._service.manage("runscheduler")
+        self.kills += 1
+
+
+@pytest.fixture
+def books(private_postgres: Server, private_valkey: Server) -> Books:
+    return Books(private_postgres.url)
+
+
+@contextlib.contextmanager
+def outage(server: Server) -> Iterator[None]:
+    server.kill()
+    yield
+    server.start()
+    server.wait_until_ready()
+
+
+def wait_until(moment: float) -> None:
+    """Wait for a moment of the chaos: here the length of an outage is what is tested."""
+    time.sleep(max(0.0, moment - time.monotonic()))
+
+
+def expected(first: datetime, *, until: datetime) -> Iterator[datetime]:
+    """The fire times of a schedule of every minute whose first one was set by hand."""
+    yield first
+    fire = first.replace(second=0, microsecond=0) + MINUTE
+    while fire <= until:
+        yield fire
+        fire += MINUTE
+
+
+def test_three_schedulers_send_every_tick_once_whatever_is_killed(
+    service: Service, books: Books, private_postgres: Server, private_valkey: Server
+) -> None:
+    service.worker(processes=1, threads=4)
+    schedulers = Schedulers(service)
+    books.tell(
+        "INSERT INTO scheduler_schedule (name, task, cron, next_fire_at)"
+        " SELECT 'chaos ' || n, 'ping', '* * * * *', clock_timestamp() + n * interval '250 ms'"
+        " FROM generate_series(4, %s) AS n",
+        CHAOS_SECONDS * 4,
+    )
+    firsts: dict[str, datetime] = dict(
+        books.ask("SELECT name, next_fire_at FROM scheduler_schedule WHERE name LIKE 'chaos %%'")  # type: ignore[arg-type]
+    )
+    start = time.monotonic()
+    broker_is_down = contextlib.ExitStack()
+    for second in range(1, CHAOS_SECONDS + 1):
+        wait_until(start + second)
+        schedulers.kill_one()
+        if second == CHAOS_SECONDS // 4:
+            broker_is_down.enter_context(outage(private_valkey))
+        if second == CHAOS_SECONDS // 4 + OUTAGE_SECONDS:
+            broker_is_down.close()
+        if second == CHAOS_SECONDS * 3 // 4:
+            with outage(private_postgres):
+                pass
+    end = books.ask("SELECT clock_timestamp()")[0][0]
+
+    eventually(
+        lambda: books.count(f"scheduler_schedule WHERE enabled AND next_fire_at <= '{end.isoformat()}'") == 0,
+        timeout=30,
+    )
+    eventually(
+        lambda: books.count("tasks_taskrun WHERE state NOT IN ('succeeded', 'expired', 'dead')") == 0, timeout=60
+    )
+    _check_ledger(books, firsts, until=end)
+    _check_runs(books)
+    print(f"{schedulers.kills} kills; lateness: {_lateness(books)}; outcomes: {_outcomes(books)}")
+
+
+def _check_ledger(books: Books, firsts: dict[str, datetime], *, until: datetime) -> None:
+    for name, first in firsts.items():
+        ticks = books.ask(
+            "SELECT fire_time, coalesced FROM scheduler_tick WHERE name = %s AND fire_time <= %s", name, until
+        )
+        wanted = list(expected(first, until=until))
+        assert {fire_time for fire_time, _ in ticks} <= set(wanted), name
+        assert sum(1 + coalesced for _, coalesced in ticks) == len(wanted), name
+
+
+def _check_runs(books: Books) -> None:
+    ticks = dict(books.ask("SELECT run_id, name FROM scheduler_tick WHERE name LIKE 'chaos %%'"))  # type: ignore[arg-type]
+    runs = books.ask("SELECT id, state, attempts, failures FROM tasks_taskrun WHERE schedule LIKE 'chaos %%'")
+    assert {run[0] for run in runs} == set(ticks)
+    assert {run[1:] for run in runs} == {("succeeded", 1, 0)}
+
+
+def _lateness(books: Books) -> Row:
+    return books.ask(
+        "SELECT percentile_cont(ARRAY[0.5, 0.9, 0.99, 1]) WITHIN GROUP (ORDER BY extract(epoch FROM lateness))"
+        " FROM scheduler_tick"
+    )[0]
+
+
+def _outcomes(books: Books) -> list[Row]:
+    return books.ask("SELECT outcome, count(*), sum(coalesced) FROM scheduler_tick GROUP BY 1 ORDER BY 1")
+
+
+# One scheduler and the clock
+
+
+@pytest.fixture
+def no_schedules(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start without the declared schedules; a scheduler that starts declares them again, due in the future."""
+    Schedule.objects.all().delete()
+
+
+def nightly(*, hour: int = 2) -> Schedule:
+    return Schedule.objects.create(name="nightly", task="ping", cron=f"0 {hour} * * *", time_zone="UTC")
+
+
+def ticks(name: str) -> list[Tick]:
+    return list(Tick.objects.filter(name=name).order_by("fire_time"))
+
+
+def test_a_scheduler_that_was_down_over_two_o_clock_sends_it_once_at_start(
+    service: Service, no_schedules: None
+) -> None:
+    row = nightly()
+    service.scheduler().terminate()
+    waiting = Schedule.objects.get(id=row.id).next_fire_at
+    assert waiting is not None
+    missed = waiting - timedelta(days=1)
+    Schedule.objects.filter(id=row.id).update(next_fire_at=missed)
+
+    service.scheduler().terminate()
+    service.scheduler().terminate()
+
+    assert [(tick.fire_time, tick.outcome) for tick in ticks("nightly")] == [(missed, Tick.Outcome.CAUGHT_UP)]
+    assert TaskRun.objects.filter(schedule="nightly").count() == 1
+    assert Schedule.objects.get(id=row.id).next_fire_at == waiting
+
+
+def test_an_edit_by_sql_takes_effect_within_five_seconds(service: Service, no_schedules: None) -> None:
+    row = nightly()
+    service.scheduler()
+    before = eventually(lambda: Schedule.objects.get(id=row.id).next_fire_at)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE scheduler_schedule SET cron = '0 5 * * *' WHERE name = 'nightly'")
+    after = eventually(lambda: Schedule.objects.get(id=row.id).next_fire_at, timeout=6)
+    assert after != before
+    assert after.hour == 5
+
+
+def due_soon(count: int, *, every: timedelta, start: timedelta = timedelta(seconds=1)) -> None:
+    """Schedules that are due one after the other, and then never again while the test lasts."""
+    Schedule.objects.bulk_create(
+        Schedule(name=f"soon {n}", task="ping", cron="0 0 1 1 *", next_fire_at=Now() + start + n * every)  # type: ignore[misc]
+        for n in range(count)
+    )
+
+
+def test_sigterm_ends_it_within_two_seconds_and_no_tick_is_lost(service: Service, no_schedules: None) -> None:
+    scheduler = service.scheduler()
+    due_soon(60, every=timedelta(milliseconds=50))
+    eventually(lambda: Tick.objects.filter(name__startswith="soon").count() >= 20)
+    asked = time.monotonic()
+    assert scheduler.terminate() == 0
+    assert time.monotonic() - asked < 2
+    assert Tick.objects.filter(name__startswith="soon").count() < 60
+
+    service.scheduler()
+    eventually(lambda: Tick.objects.filter(name__startswith="soon").count() == 60)
+    assert TaskRun.objects.filter(schedule__startswith="soon").count() == 60
+
+
+SLOW_INSERT = """
+CREATE OR REPLACE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql
+AS $$ BEGIN PERFORM pg_sleep(1); RETURN NEW; END $$;
+CREATE TRIGGER be_slow BEFORE INSERT ON scheduler_tick FOR EACH ROW
+WHEN (NEW.name = 'held') EXECUTE FUNCTION be_slow();
+"""
+
+
+@pytest.fixture
+def slow_insert(service: Service) -> Iterator[None]:
+    """Make the claim of the schedule "held" take a second, so that its process can be stopped in the middle of it."""
+    with connection.cursor() as cursor:
+        cursor.execute(SLOW_INSERT)
+    yield
+    service.end()
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER be_slow ON scheduler_tick; DROP FUNCTION be_slow()")
+
+
+def claim_holder() -> int:
+    """The process that is inside the slow claim now, or 0."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT split_part(application_name, ':', 2) FROM pg_stat_activity"
+            " WHERE application_name LIKE 'runscheduler %%' AND wait_event = 'PgSleep'"
+        )
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def test_others_go_on_while_the_holder_of_a_claim_is_stopped(
+    service: Service, no_schedules: None, slow_insert: None
+) -> None:
+    schedulers = [service.scheduler() for _ in range(2)]
+    due_soon(8, every=timedelta(milliseconds=500), start=timedelta(seconds=6))
+    Schedule.objects.create(name="held", task="ping", cron="0 0 1 1 *", next_fire_at=Now())
+    holder = eventually(claim_holder, timeout=6, every=0.005)
+    stopped = time.monotonic()
+    os.kill(holder, signal.SIGSTOP)
+    try:
+        eventually(lambda: ticks("held"), timeout=10)
+        assert Tick.objects.get(name="held").sender.endswith(f":{holder}") is False
+        eventually(lambda: Tick.objects.filter(name__startswith="soon").count() == 8, timeout=15)
+        wait_until(stopped + 10)
+    finally:
+        os.kill(holder, signal.SIGCONT)
+    late = Tick.objects.filter(name__startswith="soon", lateness__gt=timedelta(seconds=2))
+    assert not late.exists()
+    stopped_one = next(running for running in schedulers if running.pid == holder)
+    eventually(lambda: "database_away" in stopped_one.output)
+    assert Schedule.objects.get(name="held").error == ""
+    assert TaskRun.objects.filter(schedule="held").count() == len(ticks("held")) == 1
+    twice = TaskRun.objects.exclude(schedule="").values("schedule").annotate(count=Count("id")).filter(count__gt=1)
+    assert not twice.exclude(schedule="ping").exists()
+    assert [running.terminate() for running in schedulers] == [0, 0]
+
+
+# The end of the process
+
+
+def python(code: str, service: Service) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of its own, with Django set up."""
+    setup = "import django; django.setup()\nfrom scheduler import process, timer\nfrom scheduler.process import *\n"
+    return subprocess.run(
+        [sys.executable, "-c", setup + code],
+        env={**os.environ, **service.environment, "DJANGO_SETTINGS_MODULE": "project.settings"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_a_loop_that_dies_ends_the_process_with_an_error(service: Service) -> None:
+    done = python(
+        "class Broken(timer.BlockingScheduler):\n"
+        "    def _process_jobs(self): raise RuntimeError('the loop died')\n"
+        "timer.BlockingScheduler = Broken\n"
+        "SchedulerProcess().run()",
+        service,
+    )
+    assert done.returncode != 0
+    assert "the loop died" in done.stderr
+
+
+def test_a_loop_that_ends_by_itself_ends_the_process_with_an_error(service: Service) -> None:
+    done = python("timer.BlockingScheduler.start = lambda self: None\nSchedulerProcess().run()", service)
+    assert done.returncode == 70
+    assert "clock_ended" in done.stderr
+
+
+def test_a_loop_that_stalls_ends_the_process_with_an_error(service: Service) -> None:
+    done = python(
+        "import threading\n"
+        "timer.Clock.sweep = lambda self: threading.Event().wait()\n"
+        "timer.Watchdog.__init__.__kwdefaults__['every'] = 0.01\n"
+        "SchedulerProcess().run()",
+        service,
+    )
+    assert done.returncode == 70
+    assert "clock_stalled" in done.stderr
+
+
+def test_a_hanging_database_does_not_keep_it_from_stopping(service: Service) -> None:
+    done = python(
+        "import threading, os, time\n"
+        "def hang(self):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    threading.Event().wait()\n"
+        "timer.Clock.sweep = hang\n"
+        "SchedulerProcess().run()",
+        service,
+    )
+    assert done.returncode == 0
+    assert "stopped_hard" in done.stderr
