@@ -115,7 +115,7 @@ if environment.is_production:
 
 # --- Static files: WhiteNoise serves them from the process itself ---
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = BASE_DIR / "staticfiles" if environment.is_production else None
 WHITENOISE_USE_FINDERS = not environment.is_production
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

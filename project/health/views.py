@@ -6,8 +6,6 @@ from django.views.decorators.http import require_safe
 
 from project.health.probes import failing_probes
 
-UNAVAILABLE = "Service is unavailable"
-
 
 @never_cache
 @require_safe
@@ -21,15 +19,18 @@ def livez(_request: HttpRequest) -> JsonResponse:
 def readyz(_request: HttpRequest) -> JsonResponse:
     """Answer 200 when everything behind this process works, or 503 naming what fails."""
     failing = failing_probes()
-    if failing:
-        return JsonResponse({"detail": UNAVAILABLE, "failing": failing}, status=503)
-    return JsonResponse({"status": "ok"})
+    return _unavailable(failing=failing) if failing else JsonResponse({"status": "ok"})
 
 
 @never_cache
 @require_safe
 def health(_request: HttpRequest) -> JsonResponse:
     """Answer like `readyz`, for anybody and without details."""
-    if failing_probes():
-        return JsonResponse({"detail": UNAVAILABLE}, status=503)
-    return JsonResponse({"status": "ok"})
+    return _unavailable() if failing_probes() else JsonResponse({"status": "ok"})
+
+
+def _unavailable(**details: object) -> JsonResponse:
+    response = JsonResponse({"detail": "Service is unavailable", **details}, status=503)
+    # Django would log an error for each probe of a load balancer, on top of what already logs the failure itself.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
