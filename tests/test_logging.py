@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
+from typing import Any
 
 import pytest
 import structlog
@@ -14,7 +15,7 @@ from django.conf import settings
 
 from project.logs import logging_config
 
-Lines = Callable[[], list[dict[str, str]]]
+Lines = Callable[[], list[dict[str, Any]]]
 
 
 @contextmanager
