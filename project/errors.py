@@ -7,8 +7,9 @@ import structlog
 from django.core.exceptions import RequestDataTooBig
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Schema
-from ninja.errors import AuthenticationError
+from ninja.errors import AuthenticationError, Throttled
 
 API_PREFIX = "/v1/"
 _log = structlog.get_logger(__name__)
@@ -51,6 +52,7 @@ def answer(api: NinjaAPI, error_type: type[Exception], status: HTTPStatus) -> No
 def answer_common_errors(api: NinjaAPI) -> None:
     """Let ``api`` answer what may go wrong in any operation."""
     answer(api, AuthenticationError, HTTPStatus.UNAUTHORIZED)
+    api.add_exception_handler(Throttled, _too_many)
     api.add_exception_handler(RequestDataTooBig, _too_large)
     api.add_exception_handler(OperationalError, _database_down)
     api.add_exception_handler(Exception, _unforeseen)
@@ -64,9 +66,14 @@ def refuse(status: HTTPStatus, detail: str) -> HttpResponse:
     return response
 
 
+@csrf_exempt
 def no_such_page(_request: HttpRequest) -> HttpResponse:
     """Answer an address under the API's prefix that nothing listens to."""
     return refuse(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.phrase)
+
+
+def _too_many(_request: HttpRequest, _error: Exception | type[Exception]) -> HttpResponse:
+    return refuse(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests")  # ninja adds Retry-After
 
 
 def _too_large(_request: HttpRequest, _error: Exception | type[Exception]) -> HttpResponse:

@@ -1,5 +1,6 @@
 """What HTTP reaches."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
@@ -9,6 +10,7 @@ from project.errors import API_PREFIX, no_such_page
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="api:openapi-view")),
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}ninja/favicon.png")),
     path("admin/", admin.site.urls),
     path("", include("project.health.urls")),
     path("", api.urls),

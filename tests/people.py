@@ -34,8 +34,8 @@ class Api:
         self.headers = headers
         if user is not None:
             self.headers["Authorization"] = f"Bearer {create_access_token(user_id=user.pk)}"
-        # A crash should be seen as a client sees it.
-        self._client = Client(REMOTE_ADDR=self.address, raise_request_exception=False)
+        # As a client sees it: a crash is an answer, and there is no exception from the CSRF check.
+        self._client = Client(REMOTE_ADDR=self.address, raise_request_exception=False, enforce_csrf_checks=True)
 
     def get(self, path: str, **query: Any) -> Any:
         """Send a GET request."""

@@ -1,5 +1,8 @@
 """What holds for every address of the API: one shape of errors, limits, and a truthful schema."""
 
+import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -67,7 +70,7 @@ def test_the_eleventh_attempt_of_a_minute_is_refused_and_told_when_to_come_back(
     statuses = [attempt(api).status_code for _ in range(10)]
     refused = attempt(api)
     assert statuses == [401] * 10
-    assert (refused.status_code, refused.json()) == (429, {"detail": "Too many requests."})
+    assert (refused.status_code, refused.json()) == (429, {"detail": "Too many requests"})
     assert 1 <= int(refused["Retry-After"]) <= 60
 
 
@@ -168,3 +171,18 @@ def test_the_documentation_needs_no_other_host() -> None:
 
 def test_the_root_leads_to_the_documentation() -> None:
     assert Api().get("/")["Location"] == "/docs"
+
+
+def test_in_production_the_documentation_is_for_staff() -> None:
+    script = "from tests.people import Api; print(Api().get('/docs')['Location'])"
+    environment = {
+        **os.environ,
+        "ENVIRONMENT": "production",
+        "SECRET_KEY": "x" * 50,
+        "ALLOWED_HOSTS": "testserver",
+        "SECURE_SSL_REDIRECT": "false",
+        "ENV_FILE": os.devnull,
+    }
+    command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", script]
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "/admin/login/?next=/docs" in printed

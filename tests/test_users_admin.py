@@ -2,6 +2,7 @@
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from tests.people import PASSWORD, a_user
 from users.models import RefreshSession, User
@@ -56,6 +57,15 @@ def test_sessions_can_be_looked_at_and_nothing_else(browser: Client) -> None:
     assert 'name="_save"' not in page
     for action in ("add", f"{session.pk}/delete"):
         assert browser.post(f"/admin/users/refreshsession/{action}/", {"post": "yes"}).status_code == 403
+
+
+@pytest.mark.parametrize(("state", "shown"), [("active", "one"), ("ended", "two")])
+def test_sessions_are_filtered_by_whether_they_are_over(browser: Client, state: str, shown: str) -> None:
+    for agent in ("agent-one", "agent-two"):
+        start_session(user=a_user(), client=Device(user_agent=agent))
+    RefreshSession.objects.filter(user_agent="agent-two").update(revoked_at=timezone.now())
+    page = browser.get("/admin/users/refreshsession/", {"state": state}).content.decode()
+    assert [agent for agent in ("one", "two") if f"agent-{agent}" in page] == [shown]
 
 
 def test_a_user_is_deleted_with_their_sessions(browser: Client) -> None:

@@ -4,7 +4,9 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
 from users.models import RefreshSession, User
 
@@ -13,19 +15,35 @@ from users.models import RefreshSession, User
 class UserAdmin(DjangoUserAdmin):
     """Django's own, so that passwords are hashed, with the e-mail address asked for from the start."""
 
-    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login", "date_joined")
+    list_display = ("username", "email", "is_active", "is_staff", "date_joined")
     date_hierarchy = "date_joined"
     add_fieldsets = (
         (None, {"classes": ("wide",), "fields": ("username", "email", "usable_password", "password1", "password2")}),
     )
 
 
+class StateFilter(admin.SimpleListFilter):
+    """Active sessions, or those that are over."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Name the choices."""
+        return [("active", "Active"), ("ended", "Expired or revoked")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[RefreshSession]) -> QuerySet[RefreshSession]:
+        """Apply the choice."""
+        active = Q(revoked_at=None, expires_at__gt=timezone.now())
+        return {"active": queryset.filter(active), "ended": queryset.exclude(active)}.get(self.value() or "", queryset)
+
+
 @admin.register(RefreshSession)
 class RefreshSessionAdmin(admin.ModelAdmin):
     """Who is signed in from where; to look at only."""
 
-    list_display = ("id", "user", "ip_address", "user_agent", "last_used_at", "expires_at", "revoked_at", "active")
-    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "created_at", "expires_at")
+    list_display = ("user", "active", "ip_address", "created_at", "last_used_at", "user_agent")
+    list_filter = (StateFilter,)
     list_select_related = ("user",)
     search_fields = ("user__username", "user__email", "ip_address", "user_agent")
     date_hierarchy = "created_at"
