@@ -7,9 +7,12 @@ from ninja import NinjaAPI
 
 from project.environment import environment
 from project.errors import answer, answer_common_errors
+from project.tasks.api import answer_task_errors
+from project.tasks.api import router as tasks_router
 from todo.api import router as todo_router
 from todo.errors import TodoForbiddenError, TodoNotFoundError
 from users.api import auth_router, users_router
+from users.auth import bearer
 from users.errors import (
     StaffRequiredError,
     TakenError,
@@ -27,8 +30,10 @@ api = NinjaAPI(
 api.add_router("/v1/auth", auth_router)
 api.add_router("/v1/users", users_router)
 api.add_router("/v1/todos", todo_router)
+api.add_router("/v1/tasks", tasks_router, auth=bearer)
 
 answer_common_errors(api)
+answer_task_errors(api)
 answer(api, UnauthenticatedError, HTTPStatus.UNAUTHORIZED)
 answer(api, WeakPasswordError, HTTPStatus.BAD_REQUEST)
 answer(api, TakenError, HTTPStatus.CONFLICT)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from typing import Any, ClassVar
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib.postgres.functions import RandomUUID
@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Now
 from django.urls import NoReverseMatch, reverse
+
+from project.tasks.ids import uuid7_of
 
 
 def local_time_zone() -> str:
@@ -87,7 +89,7 @@ class Schedule(models.Model):
 
     def run_id(self, fire_time: datetime) -> UUID:
         """The id of the one run that this schedule sends for this fire time, whoever sends it."""
-        return uuid5(self.id, fire_time.isoformat())
+        return uuid7_of(str(self.id), at=fire_time)
 
     def declared_values(self) -> dict[str, Any]:
         """What the declared fields hold now, as plain JSON."""

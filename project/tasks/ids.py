@@ -1,14 +1,42 @@
 """UUIDs that sort by the time they were made (RFC 9562, version 7)."""
 
+import hashlib
 import os
 import time
+from datetime import datetime
 from uuid import UUID
 
 
 def uuid7() -> UUID:
     """Make a UUID whose first 48 bits are the milliseconds since 1970, the rest random."""
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds << 80) | int.from_bytes(os.urandom(10), "big")
+    return _uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+def uuid7_of(name: str, *, at: datetime) -> UUID:
+    """Return the one UUID of a name at a time; it sorts among the others by that time.
+
+    Args:
+        name: What it stands for.
+        at: An aware time.
+    """
+    return _uuid7(_milliseconds(at), hashlib.sha256(f"{name}|{at.timestamp()}".encode()).digest()[:10])
+
+
+def first_uuid7(at: datetime) -> UUID:
+    """Return the bound between the UUIDs made before a time and those made since.
+
+    Args:
+        at: An aware time.
+    """
+    return UUID(int=max(_milliseconds(at), 0) << 80)
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+def _uuid7(milliseconds: int, rest: bytes) -> UUID:
+    value = (milliseconds << 80) | int.from_bytes(rest, "big")
     value = value & ~(0xF << 76) | (0x7 << 76)
     value = value & ~(0x3 << 62) | (0x2 << 62)
     return UUID(int=value)
