@@ -8,6 +8,7 @@ from dramatiq.broker import get_broker
 from dramatiq.worker import Worker
 
 from project.tasks.broker import ServiceBroker
+from tests import tasks_for_tests
 
 
 @pytest.fixture
@@ -20,11 +21,20 @@ def broker() -> Iterator[ServiceBroker]:
     broker.client.flushdb()
 
 
+@pytest.fixture(autouse=True)
+def notes() -> list[str]:
+    """What the tasks of `tests.tasks_for_tests` note, empty at first; those that wait at the gate wait."""
+    tasks_for_tests.notes.clear()
+    tasks_for_tests.gate.clear()
+    return tasks_for_tests.notes
+
+
 @pytest.fixture
 def worker(transactional_db: None, broker: ServiceBroker) -> Iterator[Worker]:
     """A worker of two threads on the service's broker; it sees only what was committed."""
     worker = Worker(broker, worker_timeout=100, worker_threads=2)
     worker.start()
     yield worker
+    tasks_for_tests.gate.set()
     worker.stop(timeout=10_000)
     connections.close_all()

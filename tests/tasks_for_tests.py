@@ -1,10 +1,12 @@
-"""Tasks that exist only while tests run; they record what happened to them in lists."""
+"""Tasks that exist only while tests run; they note in lists what happened to them."""
 
+import threading
 from datetime import timedelta
 
 from pydantic import BaseModel
 
-from project.tasks.errors import PermanentError
+from project.tasks.context import current_run
+from project.tasks.errors import PermanentError, RetryLater, TaskCancelled, TimeLimitExceeded
 from project.tasks.task import task
 
 
@@ -14,7 +16,10 @@ class Sum(BaseModel):
     total: int
 
 
-attempts: list[int] = []
+#: What tasks noted, in order; cleared before each test.
+notes: list[str] = []
+#: Tasks that wait, wait for this.
+gate = threading.Event()
 
 
 @task("tests.add")
@@ -23,17 +28,103 @@ def add(left: int, right: int = 1) -> Sum:
     return Sum(total=left + right)
 
 
+@task("tests.double")
+def double(value: Sum) -> Sum:
+    """Double a sum."""
+    return Sum(total=value.total * 2)
+
+
+@task("tests.add_async")
+async def add_async(left: int) -> Sum:
+    """Add one, in a coroutine."""
+    return Sum(total=left + 1)
+
+
 @task("tests.fail", max_retries=2, min_backoff=timedelta(milliseconds=10), max_backoff=timedelta(milliseconds=10))
 def fail(*, times: int) -> str:
     """Raise that many times, then succeed."""
-    attempts.append(len(attempts) + 1)
-    if len(attempts) <= times:
-        raise RuntimeError(f"attempt {len(attempts)} failed")
+    notes.append("attempt")
+    if len(notes) <= times:
+        raise RuntimeError(f"attempt {len(notes)} failed")
     return "done"
 
 
 @task("tests.refuse", max_retries=5)
 def refuse() -> None:
     """Fail for good."""
-    attempts.append(len(attempts) + 1)
+    notes.append("attempt")
     raise PermanentError("never")
+
+
+@task("tests.later", max_retries=5)
+def later() -> str:
+    """Ask for another attempt at once, which the backoff would not give it."""
+    notes.append("attempt")
+    if len(notes) == 1:
+        raise RetryLater(after=timedelta(0), reason="the peer is busy")
+    return "done"
+
+
+@task("tests.lie")
+def lie() -> int:
+    """Return something else than it declares."""
+    return "not a number"  # type: ignore[return-value]
+
+
+@task("tests.nul")
+def nul() -> str:
+    """Return what PostgreSQL cannot store."""
+    return "\x00"
+
+
+@task("tests.slow", max_retries=0, time_limit=timedelta(milliseconds=200))
+def slow() -> None:
+    """Use up the time limit, and clean up."""
+    try:
+        while True:
+            gate.wait(0.01)
+    except TimeLimitExceeded:
+        notes.append("cleaned up")
+        raise
+
+
+@task("tests.wait", max_retries=0)
+def wait() -> float:
+    """Wait for the gate, as an unending task would; return the share of its time limit that was left."""
+    notes.append("started")
+    run = current_run()
+    assert run is not None
+    run.report_progress(0.5, "half way")
+    try:
+        while not gate.wait(0.01):
+            pass
+    except TaskCancelled:
+        notes.append("cancelled")
+        raise
+    return run.remaining.total_seconds()
+
+
+@task("tests.once", unique=True)
+def once(*, key: int) -> int:
+    """Be unfinished only once for each key."""
+    return key
+
+
+@task("tests.alone", max_concurrency=1)
+def alone(*, number: int) -> None:
+    """Run in one thread at a time."""
+    notes.append("start")
+    gate.wait(0.05)
+    notes.append("end")
+
+
+@task("tests.parent")
+def parent() -> str:
+    """Send another task."""
+    return str(add.send(1).run_id)
+
+
+@task("tests.fast", durable=False)
+def fast(*, note: str) -> None:
+    """Leave no row."""
+    notes.append(note)

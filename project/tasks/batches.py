@@ -12,10 +12,9 @@ from django.db.models import Count, Exists, OuterRef
 from django.db.models.functions import Now
 
 from project.tasks.cause import Cause, caused_by, current_cause
-from project.tasks.declared import get_task
 from project.tasks.ids import uuid7
 from project.tasks.models import TaskBatch, TaskRun
-from project.tasks.sending import Call, Options, send_runs
+from project.tasks.sending import Call, Options, send_runs, send_stored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +115,7 @@ def _send_callback(batch: TaskBatch) -> UUID | None:
         return None
     cause = Cause(source="task", user_id=stored["user_id"], request_id=stored["request_id"])
     with caused_by(cause):
-        return send_runs([Call(get_task(stored["task"]), stored["arguments"])], Options())[0].run_id
+        return send_stored(stored["task"], [], stored["arguments"], run_id=uuid7())
 
 
 def _stored(call: Call[Any] | None) -> dict[str, Any] | None:

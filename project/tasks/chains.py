@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 from uuid import UUID
 
 from project.tasks.declared import get_task
-from project.tasks.errors import TaskArgumentError, TaskDefinitionError, UnknownTaskError
+from project.tasks.errors import TaskDefinitionError
 from project.tasks.ids import uuid7
 from project.tasks.message import Message
-from project.tasks.models import TaskRun
-from project.tasks.sending import Call, Options, send_runs
+from project.tasks.sending import Call, Options, send_runs, send_stored
 
 if TYPE_CHECKING:
     from project.tasks.claims import Claim
@@ -93,9 +92,7 @@ def chain(first: Call[Any], /, *steps: Callable[[Any], Any]) -> Chain[Any]:
     ids = [uuid7() for _ in names]
     next_steps = [{"id": str(id_), "task": name} for id_, name in zip(ids, names, strict=True)]
     sent = send_runs([first], Options(), next_steps=next_steps)
-    later = (
-        Message(get_task(name).queue_name, name, (), {}, {}, str(id_)) for id_, name in zip(ids, names, strict=True)
-    )
+    later: list[Message[Any]] = [_message_of(step) for step in next_steps]
     return Chain((*sent, *later))
 
 
@@ -107,25 +104,7 @@ def send_next_step(claim: Claim, result: Any) -> None:
         result: Its result as a JSON value.
     """
     step, *later = claim.next_steps
-    try:
-        task = get_task(step["task"])
-        call = Call(task, task.signature.to_json([result], {}))
-    except (UnknownTaskError, TaskArgumentError) as error:
-        _bury(step, error)
-    else:
-        send_runs([call], Options(run_id=UUID(step["id"])), next_steps=later)
-
-
-def _bury(step: dict[str, Any], error: Exception) -> None:
-    """Keep a step that cannot be sent as a dead run, so that somebody sees it."""
-    TaskRun.objects.create(
-        id=step["id"],
-        task=step["task"],
-        queue="default",
-        state=TaskRun.State.DEAD,
-        error_type=type(error).__name__,
-        error=str(error),
-    )
+    send_stored(step["task"], [result], {}, run_id=UUID(step["id"]), next_steps=later)
 
 
 def _message_of(step: dict[str, Any]) -> Message[Any]:

@@ -12,6 +12,7 @@ from uuid import UUID
 import dramatiq
 import structlog
 from django.db import DataError, connections
+from django.utils import timezone
 from dramatiq.threading import Interrupt
 
 from project.tasks.cause import caused_by, child_of
@@ -20,6 +21,7 @@ from project.tasks.context import running_as
 from project.tasks.errors import ClaimLost, PermanentError
 from project.tasks.interrupts import interrupts
 from project.tasks.outcomes import record_failure, record_success
+from project.tasks.statements import bound_statements
 
 if TYPE_CHECKING:
     from project.tasks.task import Task
@@ -87,6 +89,8 @@ def _run_claimed(task: Task[..., Any], claim: Claim) -> None:
 
 def _attempt(task: Task[..., Any], claim: Claim) -> str:
     arguments = task.signature.from_json(claim.arguments)
+    # A time limit cannot interrupt a wait for the database; the database can.
+    bound_statements(task.policy.time_limit)
     with running_as(claim, time_limit=task.policy.time_limit):
         result = task.fn(**arguments)
     return _storable(task, result)
@@ -105,7 +109,7 @@ def _succeed(task: Task[..., Any], claim: Claim, result: str) -> None:
     except DataError as error:
         _fail(task, claim, PermanentError(f"The database cannot store its result: {error}"))
         return
-    log.info("run_succeeded" if kept else "outcome_dropped")
+    log.info("run_succeeded" if kept else "outcome_dropped", seconds=_age(claim))
 
 
 def _fail(task: Task[..., Any], claim: Claim, error: BaseException) -> None:
@@ -113,27 +117,30 @@ def _fail(task: Task[..., Any], claim: Claim, error: BaseException) -> None:
         # It may have hit the database driver in the middle of a query.
         connections.close_all()
     state = record_failure(claim, error, policy=task.policy)
-    log.log(*_severity(state), error_type=type(error).__name__, error=str(error), exc_info=error)
+    log.log(*_severity(state), error_type=type(error).__name__, error=str(error), seconds=_age(claim), exc_info=error)
+
+
+def _age(claim: Claim) -> float:
+    return round((timezone.now() - claim.started_at).total_seconds(), 3)
 
 
 def _severity(state: str) -> tuple[int, str]:
     return (40 if state == "dead" else 30), f"run_{state}"
 
 
-_in_execution: set[str] = set()
+_in_execution: dict[str, object] = {}
 
 
 @contextmanager
 def _executing(message_id: str) -> Iterator[bool]:
     """Yield whether no other thread of this process executes that run already."""
-    is_first = message_id not in _in_execution
-    if is_first:
-        _in_execution.add(message_id)
+    ours = object()
+    is_first = _in_execution.setdefault(message_id, ours) is ours
     try:
         yield is_first
     finally:
         if is_first:
-            _in_execution.discard(message_id)
+            del _in_execution[message_id]
 
 
 def executing_here() -> set[UUID]:

@@ -62,8 +62,12 @@ class Connections(Middleware):
             if connection.errors_occurred or connection.in_atomic_block or connection.needs_rollback:
                 connection.close()
 
-    def after_worker_thread_shutdown(self, broker: Broker, thread: Any) -> None:
+    def before_worker_thread_shutdown(self, broker: Broker, thread: Any) -> None:
         """Give the thread's connections back."""
+        connections.close_all()
+
+    def before_consumer_thread_shutdown(self, broker: Broker, thread: Any) -> None:
+        """Give back what recording a dead letter took."""
         connections.close_all()
 
 

@@ -9,6 +9,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from project.tasks.ids import uuid7
+from project.tasks.operator_models import BulkRetry, OperatorAction, PausedQueue
+
+__all__ = ["BulkRetry", "OperatorAction", "PausedQueue", "TaskAttempt", "TaskBatch", "TaskRun", "Worker"]
 
 
 class TaskRun(models.Model):
@@ -72,6 +75,7 @@ class TaskRun(models.Model):
     unique_key = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001 (absent is not empty here)
     batch = models.ForeignKey("TaskBatch", null=True, blank=True, on_delete=models.SET_NULL, db_index=False)
     next_steps = models.JSONField(default=list, blank=True, help_text="What a chain sends when this run succeeds.")
+    bulk_id = models.UUIDField(null=True, blank=True, help_text="The bulk retry that retried it last.")
 
     class Meta:
         ordering = ("-id",)
@@ -82,6 +86,14 @@ class TaskRun(models.Model):
                 fields=["state", "-id"],
                 name="run_by_rare_state",
                 condition=Q(state__in=("retrying", "dead", "cancelled", "expired", "discarded")),
+            ),
+            models.Index(
+                fields=["task", "state", "-id"],
+                name="run_by_task_and_rare_state",
+                condition=Q(state__in=("retrying", "dead", "cancelled", "expired", "discarded")),
+            ),
+            models.Index(
+                fields=["fingerprint", "task", "error_type", "-id"], name="run_by_failure", condition=Q(state="dead")
             ),
             models.Index(fields=["task", "-id"], name="run_by_task"),
             models.Index(fields=["run_after"], name="run_to_publish", condition=Q(state__in=("pending", "retrying"))),
@@ -94,6 +106,10 @@ class TaskRun(models.Model):
             models.Index(fields=["worker_id"], name="run_claimed", condition=Q(state="running")),
             models.Index(fields=["user", "-id"], name="run_by_user", condition=Q(user__isnull=False)),
             models.Index(fields=["batch", "state"], name="run_by_batch", condition=Q(batch__isnull=False)),
+            models.Index(fields=["parent_id"], name="run_by_parent", condition=Q(parent_id__isnull=False)),
+            models.Index(fields=["bulk_id", "state"], name="run_by_bulk", condition=Q(bulk_id__isnull=False)),
+            models.Index(fields=["schedule", "-id"], name="run_by_schedule", condition=~Q(schedule="")),
+            models.Index(fields=["request_id", "-id"], name="run_by_request", condition=~Q(request_id="")),
         ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
@@ -183,39 +199,3 @@ class TaskBatch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name or 'batch'} {self.id}"
-
-
-class PausedQueue(models.Model):
-    """A queue whose runs are not started until somebody, or the clock, resumes it."""
-
-    queue = models.CharField(max_length=100, primary_key=True)
-    reason = models.CharField(max_length=200)
-    paused_by = models.CharField(max_length=150)
-    paused_at = models.DateTimeField(default=timezone.now)
-    resume_at = models.DateTimeField(null=True, blank=True, help_text="Resumed by itself at this time.")
-
-    class Meta:
-        ordering = ("queue",)
-
-    def __str__(self) -> str:
-        return f"{self.queue}: {self.reason}"
-
-
-class OperatorAction(models.Model):
-    """What somebody did to runs or queues; the database refuses to change or delete it."""
-
-    id: int
-    at = models.DateTimeField(default=timezone.now, db_index=True)
-    who = models.CharField(max_length=150, help_text="The user's name, or the account that ran the command.")
-    source = models.CharField(max_length=10, help_text="admin, api or command")
-    action = models.CharField(max_length=30)
-    target = models.CharField(max_length=200, help_text="A run's id, a queue's name, or the filter of a bulk action.")
-    before = models.JSONField(default=dict, blank=True)
-    after = models.JSONField(default=dict, blank=True)
-    reason = models.CharField(max_length=500, blank=True)
-
-    class Meta:
-        ordering = ("-id",)
-
-    def __str__(self) -> str:
-        return f"{self.who}: {self.action} {self.target}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 import redis
 import structlog
@@ -63,15 +64,15 @@ def message_of(run: NewRun | TaskRun) -> Message[Any]:
         actor_name=run.task,
         args=(),
         kwargs=run.arguments,
-        options={"redis_message_id": redis_message_id(run), "attempt": run.attempts},
+        options={"redis_message_id": redis_message_id(run.id, run.attempts), "attempt": run.attempts},
         message_id=str(run.id),
         message_timestamp=int(run.created_at.timestamp() * 1000),
     )
 
 
-def redis_message_id(run: NewRun | TaskRun) -> str:
+def redis_message_id(run_id: UUID, attempts: int) -> str:
     """Return the id under which the broker holds the message of a run's next attempt."""
-    return f"{run.id}:{run.attempts}"
+    return f"{run_id}:{attempts}"
 
 
 def relay_once(*, limit: int = BATCH) -> int:

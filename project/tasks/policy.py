@@ -89,7 +89,7 @@ class Policy:
 
     def _backoff(self, failures: int) -> timedelta:
         # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-        ceiling = min(self.max_backoff, self.min_backoff * 2 ** min(failures - 1, 32))
+        ceiling = min(self.max_backoff, self.min_backoff * 2.0 ** min(failures - 1, 32))
         return ceiling * random.uniform(0, 1)  # noqa: S311 (no secret depends on it)
 
 

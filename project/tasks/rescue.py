@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 DEAD_AFTER = timedelta(seconds=10)
 #: The broker is given this long to show a message that was just published.
 SETTLE = timedelta(seconds=5)
-_BATCH = 1000
+_BATCH = 5000
 
 
 def bury_dead_workers() -> int:
@@ -55,23 +55,46 @@ def free_runs(runs: QuerySet[TaskRun]) -> int:
 
 
 def reconcile(*, after: UUID | None = None) -> tuple[int, UUID | None]:
-    """Publish runs again whose message the broker has lost.
+    """Publish runs again whose message the broker has lost: a part of the queued runs at each call.
 
     Args:
         after: The id where the last call stopped, or None to start from the oldest run.
 
     Returns:
-        How many were lost, and the id to go on from (None: the end was reached).
+        How many were lost, and the id to go on from (None: the end was reached, or another process is at it).
 
     Raises:
         redis.RedisError: If the broker cannot be reached; nothing is changed then.
     """
-    queued = TaskRun.objects.filter(state=TaskRun.State.QUEUED).order_by("id")
+    with transaction.atomic():
+        if not _alone_at("reconcile"):
+            return 0, None
+        batch = _queued(after=after)
+        lost = _publish_again(_lost(batch))
+    return lost, batch[-1][0] if len(batch) == _BATCH else None
+
+
+def _alone_at(duty: str) -> bool:
+    """Tell whether no other process is at this duty; keeps them away until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [f"tasks.{duty}"])
+        return bool(cursor.fetchone()[0])
+
+
+def _queued(*, after: UUID | None) -> list[tuple[UUID, str, int]]:
+    queued = TaskRun.objects.filter(state=TaskRun.State.QUEUED, published_at__lte=Now() - SETTLE).order_by("id")
     if after is not None:
         queued = queued.filter(id__gt=after)
-    batch = list(queued.filter(published_at__lte=Now() - SETTLE).only("id", "queue", "attempts")[:_BATCH])
-    lost = _publish_again(_lost(batch))
-    return lost, batch[-1].id if len(batch) == _BATCH else None
+    return list(queued.values_list("id", "queue", "attempts")[:_BATCH])
+
+
+def _lost(runs: list[tuple[UUID, str, int]]) -> list[UUID]:
+    lost: list[UUID] = []
+    for queue in {queue for _, queue, _ in runs}:
+        in_queue = [(run_id, attempts) for run_id, its_queue, attempts in runs if its_queue == queue]
+        held = broker().holds(queue, [redis_message_id(run_id, attempts) for run_id, attempts in in_queue])
+        lost.extend(run_id for (run_id, _), is_held in zip(in_queue, held, strict=True) if not is_held)
+    return lost
 
 
 def _publish_again(run_ids: list[UUID]) -> int:
@@ -79,15 +102,6 @@ def _publish_again(run_ids: list[UUID]) -> int:
     lost = TaskRun.objects.filter(id__in=run_ids, state=TaskRun.State.QUEUED).update(state=TaskRun.State.PENDING)
     if lost:
         log.warning("messages_lost_by_broker", runs=lost, cure="publishing them again")
-    return lost
-
-
-def _lost(runs: list[TaskRun]) -> list[UUID]:
-    lost: list[UUID] = []
-    for queue in {run.queue for run in runs}:
-        in_queue = [run for run in runs if run.queue == queue]
-        held = broker().holds(queue, [redis_message_id(run) for run in in_queue])
-        lost.extend(run.id for run, is_held in zip(in_queue, held, strict=True) if not is_held)
     return lost
 
 

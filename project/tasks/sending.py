@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -12,6 +12,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from project.tasks.cause import Cause, current_cause
+from project.tasks.declared import get_task
+from project.tasks.errors import TaskArgumentError, UnknownTaskError
 from project.tasks.ids import uuid7
 from project.tasks.message import Message
 from project.tasks.models import TaskRun
@@ -89,6 +91,28 @@ def send_runs(calls: Sequence[Call[Any]], options: Options, **columns: Any) -> l
     if any(call.task.durable for call in calls):
         raise ValueError("Send durable and other tasks apart: only durable ones share the transaction.")
     return _send_fast(calls, options)
+
+
+def send_stored(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, run_id: UUID, **columns: Any) -> UUID:
+    """Send a call that was stored by name; what cannot be sent any more becomes a dead run, so that it is seen.
+
+    Args:
+        name: The task's name.
+        args: Positional arguments as JSON values.
+        kwargs: Named arguments as JSON values.
+        run_id: The run's id.
+        columns: More columns of the row.
+    """
+    try:
+        task = get_task(name)
+        call = Call(task, task.signature.to_json(args, kwargs))
+    except (UnknownTaskError, TaskArgumentError) as error:
+        kind, reason = type(error).__name__, str(error)
+        TaskRun.objects.create(
+            id=run_id, task=name, queue="default", state=TaskRun.State.DEAD, error_type=kind, error=reason
+        )
+        return run_id
+    return send_runs([call], Options(run_id=run_id), **columns)[0].run_id
 
 
 def _keep(runs: list[NewRun]) -> Sequence[NewRun | TaskRun]:

@@ -83,7 +83,7 @@ class TaskSignature:
     @cached_property
     def _arguments(self) -> TypeAdapter[dict[str, Any]]:
         fields = {name: self._field(parameter) for name, parameter in self._signature.parameters.items()}
-        arguments = TypedDict(f"{self.fn.__name__}_arguments", fields)  # type: ignore[operator]
+        arguments = TypedDict(f"{self.fn.__name__}_arguments", fields)  # type: ignore[misc]  # made of the parameters
         return self._adapter(with_config(ConfigDict(extra="forbid"))(arguments), of="its arguments")
 
     @cached_property

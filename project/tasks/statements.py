@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import psycopg
 from django.db import connection
 
 _ready: WeakSet[psycopg.Connection[Any]] = WeakSet()
+_bounds: WeakKeyDictionary[psycopg.Connection[Any], timedelta] = WeakKeyDictionary()
 #: Django's own queries carry their values in the text; preparing those would only fill the server's memory.
 _NEVER_BY_ITSELF = 1_000_000_000
 
@@ -28,6 +30,20 @@ def run_prepared(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     with connection.wrap_database_errors, psycopg.Cursor(_ready_connection()) as cursor:
         cursor.execute(sql.encode(), values, prepare=True)
         return cursor.fetchall()
+
+
+def bound_statements(limit: timedelta) -> None:
+    """Have the database end any statement of this thread's connection after this long.
+
+    Raises:
+        django.db.Error: As for any query.
+    """
+    connection.ensure_connection()
+    raw: psycopg.Connection[Any] = connection.connection
+    if _bounds.get(raw) != limit:
+        with connection.wrap_database_errors:
+            raw.execute(f"SET statement_timeout = {int(limit.total_seconds() * 1000)}".encode())
+        _bounds[raw] = limit
 
 
 def _ready_connection() -> psycopg.Connection[Any]:

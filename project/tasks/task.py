@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, ca
 from uuid import UUID
 
 import dramatiq
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from dramatiq.broker import get_broker
 
 from project.tasks.cause import Cause
@@ -86,9 +86,10 @@ class Task(dramatiq.Actor[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function: directly, or for the message that a worker is processing in this thread."""
         delivery = take_delivery(self.actor_name)
-        if delivery is None:
-            return self.fn(*args, **kwargs)
-        return cast("R", execute(self, delivery))
+        if delivery is not None:
+            return cast("R", execute(self, delivery))
+        fn = self.signature.fn
+        return cast("R", async_to_sync(fn)(*args, **kwargs) if iscoroutinefunction(fn) else fn(*args, **kwargs))
 
     def send(self, *args: P.args, **kwargs: P.kwargs) -> Message[R]:
         """Send the task: it runs once the surrounding transaction has committed, whatever dies.

@@ -1,0 +1,125 @@
+"""One process of a pool, as its supervisor sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+log = logging.getLogger("supervisor")
+
+#: A process that dies sooner than this many seconds after it was ready counts as failing.
+HEALTHY_AFTER = 5.0
+#: Seconds before a failing process is started again: none, then these doubled each time.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
+
+class Child:
+    """One process of the pool, which is started again and again.
+
+    Args:
+        arguments: Its command line.
+        output: The descriptor it writes to.
+    """
+
+    def __init__(self, arguments: Sequence[str], *, output: int) -> None:
+        self._arguments = list(arguments)
+        self._output = output
+        self._worker_id = ""
+        self._deaths = 0
+        self._start_at: float | None = None
+
+    @property
+    def pid(self) -> int:
+        """The id of the process that was started last."""
+        return self._process.pid
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes messages."""
+        return self._ready_at is not None and self.poll() is None
+
+    def start(self) -> None:
+        """Start the process; if one before it died, it first frees what that one had claimed."""
+        ours, theirs = socket.socketpair()
+        buried = ["--bury", self._worker_id] if self._worker_id else []
+        command = [sys.executable, "-m", "project.tasks.worker_process", *buried, *self._arguments]
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                command, stdin=theirs, stdout=self._output, stderr=self._output
+            )
+        self._line = ours
+        self._ready_at: float | None = None
+        self._start_at = None
+        self._is_told = self.wants_replacement = False
+        self._heard = b""
+        self._worker_id = ""
+
+    def poll(self) -> int | None:
+        """Return how it ended, negative for a signal, or None while it runs."""
+        return self._process.poll()
+
+    def listen(self, *, timeout: float) -> None:
+        """Hear what it has to say.
+
+        Args:
+            timeout: Seconds to wait for it.
+        """
+        if not select.select([self._line], [], [], timeout)[0]:
+            return
+        said = self._line.recv(4096)
+        if not said:
+            # Its end is near; without a pause the caller would spin until then.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout)
+            return
+        *lines, self._heard = (self._heard + said).split(b"\n")
+        for line in lines:
+            self._understand(line.decode())
+
+    def drain(self) -> None:
+        """Tell it, once, to take no more messages, finish what it runs and end."""
+        if not self._is_told:
+            self._is_told = True
+            self.send(signal.SIGTERM)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal if it lives."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def start_if_due(self) -> bool:
+        """Start a process again that has ended, after a pause if it keeps failing; tell whether it was."""
+        if self._start_at is None:
+            self._line.close()
+            self._start_at = time.monotonic() + self._pause()
+        if time.monotonic() < self._start_at:
+            return False
+        self.start()
+        return True
+
+    def _understand(self, line: str) -> None:
+        if line.startswith("ready"):
+            self._ready_at = time.monotonic()
+            self._worker_id = line.removeprefix("ready").strip()
+        elif line == "replace me":
+            self.wants_replacement = True
+
+    def _pause(self) -> float:
+        """Return how many seconds to wait, after saying why."""
+        if self._is_told and self.poll() == 0:
+            log.info("Process %d has drained; starting another in its place.", self.pid)
+            self._deaths, self._worker_id = 0, ""
+            return 0.0
+        is_healthy = self._ready_at is not None and time.monotonic() - self._ready_at > HEALTHY_AFTER
+        self._deaths = 1 if is_healthy else self._deaths + 1
+        pause = 0.0 if self._deaths == 1 else min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._deaths - 2))
+        log.error("Process %d died (%d); starting another in %.1f s.", self.pid, self.poll(), pause)
+        return pause

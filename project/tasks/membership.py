@@ -1,0 +1,125 @@
+"""What a worker process and the supervisor of its pool have to say to each other."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import structlog
+from dramatiq.broker import Broker, MessageProxy
+from dramatiq.errors import BrokerConnectionError
+from dramatiq.middleware import Middleware
+
+from project.tasks.addresses import lost_connections
+from project.tasks.claims import this_worker
+from project.tasks.models import TaskRun, Worker
+from project.tasks.persistence import insist
+from project.tasks.rescue import free_runs
+
+if TYPE_CHECKING:
+    from dramatiq.worker import Worker as DramatiqWorker
+
+    from project.tasks.broker import ServiceBroker
+
+log = structlog.get_logger(__name__)
+
+_MEBIBYTE = 1024 * 1024
+
+
+class Line:
+    """The line to the supervisor: this process's standard input, which takes words in both directions."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(fileno=os.dup(sys.stdin.fileno()))
+
+    def say(self, words: str) -> None:
+        """Say something; nobody may be there any more to hear it."""
+        with contextlib.suppress(OSError):
+            self._socket.sendall(f"{words}\n".encode())
+
+    def drain_when_it_breaks(self) -> None:
+        """Watch, in a thread, for the supervisor's end, at which the kernel closes its side."""
+        threading.Thread(target=self._watch, name="line", daemon=True).start()
+
+    def _watch(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.recv(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Membership(Middleware):
+    """Tells the supervisor when this process works, and when it should be replaced.
+
+    Args:
+        line: To the supervisor.
+        bury: What the process said that died in this one's place; what it had claimed is free at once then.
+        max_runs: How many messages this one may process; 0 for any number.
+        max_memory: How many MiB it may occupy; 0 for any amount.
+    """
+
+    def __init__(self, line: Line, *, bury: str, max_runs: int, max_memory: int) -> None:
+        self._line = line
+        self._bury = bury
+        self._max_runs = max_runs
+        self._max_memory = max_memory
+        self._runs = 0
+        self._has_asked = False
+
+    def after_worker_boot(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:  # type: ignore[override]
+        """Say that this process works, and under which names, and bury its predecessor."""
+        self._line.say(f"ready {this_worker.id}/{broker.broker_id}")
+        if self._bury:
+            worker_id, _, broker_id = self._bury.partition("/")
+            insist(lambda: _free_runs_of(UUID(worker_id)))
+            _give_back_from(broker_id, broker=broker, queues=list(worker.consumers))
+
+    def after_process_message(
+        self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
+    ) -> None:
+        """Ask, once, to be replaced when a limit is reached."""
+        self._runs += 1
+        if not self._has_asked and (self._has_run_enough() or self._is_too_big()):
+            self._has_asked = True
+            self._line.say("replace me")
+
+    def _has_run_enough(self) -> bool:
+        return 0 < self._max_runs <= self._runs
+
+    def _is_too_big(self) -> bool:
+        return 0 < self._max_memory * _MEBIBYTE < resident_bytes()
+
+
+def resident_bytes() -> int:
+    """Return how much memory this process occupies; where the kernel does not say, how much it has at most."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except FileNotFoundError:
+        import resource  # noqa: PLC0415 - not everywhere
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _free_runs_of(worker_id: UUID) -> None:
+    """Free the runs of a process that is certainly dead, without waiting for its silence to prove it."""
+    Worker.objects.filter(id=worker_id).delete()
+    freed = free_runs(TaskRun.objects.filter(worker_id=worker_id))
+    log.warning("predecessor_buried", worker_id=str(worker_id), freed=freed)
+
+
+def _give_back_from(broker_id: str, *, broker: ServiceBroker, queues: list[str]) -> None:
+    """Give back the messages that the dead process had fetched and not started."""
+    try:
+        with lost_connections():
+            last_beat = broker.client.zscore(f"{broker.namespace}:__heartbeats__", broker_id)
+        if last_beat is not None:
+            broker.run_script("rescue", broker_id, int(last_beat), *queues)
+    except BrokerConnectionError as error:
+        log.warning("messages_not_given_back", error=str(error), cure="the rescue gives them back within 15 s")

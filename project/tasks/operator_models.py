@@ -1,0 +1,80 @@
+"""The rows of what operators do: bulk retries, paused queues, and the record of it all."""
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from project.tasks.ids import uuid7
+
+
+class BulkRetry(models.Model):
+    """Dead runs that are retried at a chosen pace, until all are or too many of them fail again."""
+
+    class Outcome(models.TextChoices):
+        """How it ended."""
+
+        DONE = "done", "all retried"
+        FAILING = "failing", "stopped: too many failed again"
+        STOPPED = "stopped", "stopped by an operator"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    filter: "models.JSONField[dict[str, Any], dict[str, Any]]" = models.JSONField(help_text="Which runs it retries.")
+    rate = models.FloatField(help_text="Runs a second.")
+    max_error_share = models.FloatField(help_text="It stops when a larger share of what it retried fails again.")
+    who = models.CharField(max_length=150)
+    reason = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    stepped_at = models.DateTimeField(default=timezone.now, help_text="When it last retried some.")
+    after_id = models.UUIDField(null=True, blank=True, help_text="It has looked at every run up to this one.")
+    retried = models.PositiveIntegerField(default=0)
+    refused = models.PositiveIntegerField(default=0, help_text="Runs that could not be retried.")
+    finished_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=10, choices=Outcome.choices, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name_plural = "bulk retries"
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["id"], name="bulk_open", condition=Q(finished_at__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"bulk retry {self.id}"
+
+
+class PausedQueue(models.Model):
+    """A queue whose runs are not started until somebody, or the clock, resumes it."""
+
+    queue = models.CharField(max_length=100, primary_key=True)
+    reason = models.CharField(max_length=200)
+    paused_by = models.CharField(max_length=150)
+    paused_at = models.DateTimeField(default=timezone.now)
+    resume_at = models.DateTimeField(null=True, blank=True, help_text="Resumed by itself at this time.")
+
+    class Meta:
+        ordering = ("queue",)
+
+    def __str__(self) -> str:
+        return f"{self.queue}: {self.reason}"
+
+
+class OperatorAction(models.Model):
+    """What somebody did to runs or queues; the database refuses to change or delete it."""
+
+    id: int
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    who = models.CharField(max_length=150, help_text="The user's name, or the account that ran the command.")
+    source = models.CharField(max_length=10, help_text="admin, api or command")
+    action = models.CharField(max_length=30)
+    target = models.CharField(max_length=200, help_text="A run's id, a queue's name, or the filter of a bulk action.")
+    before = models.JSONField(default=dict, blank=True)
+    after = models.JSONField(default=dict, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.action} {self.target}"

@@ -1,0 +1,163 @@
+"""Keeps a pool of worker processes running: `python -m project.tasks.supervisor`, which `rundramatiq` becomes.
+
+It imports nothing but the standard library, so it is a third of the size of Dramatiq's master. Each worker is a
+fresh interpreter whose standard input is a line to this process: the worker says when it is ready and when it
+wants to be replaced, and it drains when the line breaks, so nothing outlives a supervisor that is killed.
+
+SIGTERM and SIGINT drain all workers (a second one cuts them short), SIGHUP replaces them one after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from project.tasks.children import Child
+
+log = logging.getLogger("supervisor")
+
+#: Seconds that one look at the pool may take to notice something.
+_LOOK = 0.1
+#: Seconds that a process may take to end after it was told to, on top of the time its tasks are given.
+_GRACE = 15.0
+_KILLED = 1
+
+
+class Pool:
+    """The worker processes, and what is to become of them.
+
+    Args:
+        children: The processes; not started yet.
+        shutdown_timeout: Seconds that running tasks are given to end.
+    """
+
+    def __init__(self, children: Sequence[Child], *, shutdown_timeout: float) -> None:
+        self._children = children
+        self._shutdown_timeout = shutdown_timeout
+        self._to_replace: list[Child] = []
+        self._signals: list[signal.Signals] = []
+        self._was_ready = False
+
+    def run(self) -> int:
+        """Run until told to stop; return the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._note_signal)
+        for child in self._children:
+            child.start()
+        failure = self._watch()
+        return self._stop() or failure
+
+    def _note_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._signals.append(signal.Signals(number))
+
+    def _watch(self) -> int:
+        """Keep every process running; return when told to stop, or the exit code of a pool that cannot start."""
+        while not self._should_stop():
+            for child in self._children:
+                child.listen(timeout=_LOOK / len(self._children))
+                self._was_ready |= child.is_ready
+                if child.wants_replacement and child not in self._to_replace:
+                    self._to_replace.append(child)
+                if failure := self._look_after(child):
+                    return failure
+            self._replace_next()
+        return 0
+
+    def _should_stop(self) -> bool:
+        if signal.SIGHUP in self._signals:
+            self._signals.remove(signal.SIGHUP)
+            self._to_replace = list(self._children)
+            log.info("Replacing all processes, one after the other.")
+        return bool(self._signals)
+
+    def _look_after(self, child: Child) -> int:
+        """Start a process again that has ended; return its exit code if none ever got as far as to work."""
+        code = child.poll()
+        if code is None:
+            return 0
+        if code > 0 and not self._was_ready:
+            log.critical("Process %d cannot start (exit code %d): giving up.", child.pid, code)
+            return code
+        if child.start_if_due() and child in self._to_replace:
+            self._to_replace.remove(child)
+        return 0
+
+    def _replace_next(self) -> None:
+        """Have one process at a time drained, so that the others keep working."""
+        if all(child.is_ready for child in self._children) and self._to_replace:
+            self._to_replace[0].drain()
+
+    def _stop(self) -> int:
+        for child in self._children:
+            child.drain()
+        deadline = time.monotonic() + self._shutdown_timeout + _GRACE
+        told = len(self._signals)
+        while any(child.poll() is None for child in self._children):
+            if time.monotonic() > deadline:
+                self._kill_all()
+            if len(self._signals) > max(told, 1):
+                told = len(self._signals)
+                self._cut()
+            time.sleep(_LOOK / 2)
+        codes = [child.poll() or 0 for child in self._children]
+        return _KILLED if min(codes) < 0 else max(codes)
+
+    def _cut(self) -> None:
+        """Tell the workers a second time, at which they drop what they run."""
+        for child in self._children:
+            child.send(signal.SIGTERM)
+
+    def _kill_all(self) -> None:
+        for child in self._children:
+            log.error("Process %d does not end: killing it.", child.pid)
+            child.send(signal.SIGKILL)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a pool.
+
+    Args:
+        arguments: The supervisor's own, `--`, and those of each worker process.
+    """
+    options = _parse(arguments)
+    output = _open(options.log_file)
+    handler = logging.StreamHandler(os.fdopen(os.dup(output), "w"))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", handlers=[handler])
+    children = [Child(options.worker, output=output) for _ in range(options.processes)]
+    children += [Child(["--run-fork", function, *options.worker], output=output) for function in options.fork_function]
+    try:
+        return Pool(children, shutdown_timeout=options.shutdown_timeout / 1000).run()
+    finally:
+        if options.pid_file:
+            with contextlib.suppress(FileNotFoundError):
+                Path(options.pid_file).unlink()
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="supervisor")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--shutdown-timeout", type=int, default=600_000)
+    parser.add_argument("--pid-file")
+    parser.add_argument("--log-file")
+    parser.add_argument("--fork-function", action="append", default=[])
+    parser.add_argument("worker", nargs="+")
+    return parser.parse_args(arguments)
+
+
+def _open(log_file: str | None) -> int:
+    """Return the descriptor that all processes write to: whole lines, each with one system call."""
+    if log_file is None:
+        return sys.stderr.fileno()
+    return os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""One worker process of a pool: Dramatiq's own, with a line to its supervisor in the place of standard input."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+from dramatiq import cli
+
+
+class _Output(io.TextIOWrapper):
+    """Where everything goes that the process prints, line by line, to its very end."""
+
+    def close(self) -> None:
+        """Stay open: Dramatiq closes it while threads may still have something to say."""
+        self.flush()
+
+
+_options = argparse.Namespace(bury="", max_runs=0, max_memory=0)
+
+
+def load() -> None:
+    """Load the service and its broker; Dramatiq calls it where it would load the broker itself."""
+    import django_dramatiq.setup  # noqa: F401, PLC0415 - sets Django up
+    from dramatiq.broker import get_broker  # noqa: PLC0415
+
+    from project.tasks.membership import Line, Membership  # noqa: PLC0415
+
+    line = Line()
+    line.drain_when_it_breaks()
+    get_broker().add_middleware(
+        Membership(line, bury=_options.bury, max_runs=_options.max_runs, max_memory=_options.max_memory)
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run a worker process, or with `--run-fork` a function that some middleware wants to have run in one.
+
+    Args:
+        arguments: What `_own` declares, and then Dramatiq's own.
+    """
+    theirs = _own().parse_known_args(arguments, namespace=_options)[1]
+    options = cli.make_argument_parser().parse_args(theirs)
+    sys.path[:0] = options.path
+    cli.try_block_signals()
+    output = _Output(os.fdopen(os.dup(sys.stderr.fileno()), "wb"), write_through=True, errors="replace")
+    if _options.run_fork:
+        cli.fork_process(options, 0, _options.run_fork, output)
+    # The functions that middleware wants to run are known before the pool starts: nobody collects them here.
+    collected = SimpleNamespace(initialized=True, get_lock=nullcontext)
+    cli.worker_process(options, 0, output, collected, threading.Event())
+
+
+def _own() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="worker_process", add_help=False, allow_abbrev=False)
+    parser.add_argument("--bury", default="", help="what the process said that died in this one's place")
+    parser.add_argument("--max-runs", type=int, default=0)
+    parser.add_argument("--max-memory", type=int, default=0, help="in MiB")
+    parser.add_argument("--run-fork", help="'module:function'")
+    return parser
+
+
+if __name__ == "__main__":
+    # Dramatiq finds `load` by its name, so that name must be of this very module.
+    sys.modules["project.tasks.worker_process"] = sys.modules["__main__"]
+    main(sys.argv[1:])

@@ -1,0 +1,79 @@
+"""Batches and chains."""
+
+from uuid import uuid4
+
+import pytest
+from dramatiq.worker import Worker
+
+from project.tasks.batches import Batch, settle_batches
+from project.tasks.chains import chain
+from project.tasks.errors import TaskFailed
+from project.tasks.models import TaskBatch, TaskRun
+from tests import tasks_for_tests as tasks
+from tests.eventually import eventually
+
+
+def callbacks(note: int) -> int:
+    return TaskRun.objects.filter(task="tests.once", arguments={"key": note}).count()
+
+
+def test_the_callback_of_a_batch_is_sent_once_when_all_members_have_succeeded(worker: Worker) -> None:
+    batch = Batch.send([tasks.add.call(number) for number in range(50)], then=tasks.once.call(key=1))
+    eventually(lambda: batch.progress().succeeded == 50)
+    assert eventually(lambda: callbacks(1)) == 1
+    assert settle_batches() == 0
+
+
+def test_a_batch_with_a_failed_member_sends_the_failure_callback(worker: Worker) -> None:
+    members = [tasks.add.call(1), tasks.refuse.call()]
+    batch = Batch.send(members, then=tasks.once.call(key=1), on_failure=tasks.once.call(key=2))
+    assert eventually(lambda: callbacks(2)) == 1
+    assert callbacks(1) == 0
+    assert (batch.progress().succeeded, batch.progress().failed) == (1, 1)
+
+
+def test_a_batch_without_failure_callback_sends_the_other_one_though_a_member_failed(worker: Worker) -> None:
+    Batch.send([tasks.refuse.call()], then=tasks.once.call(key=1))
+    assert eventually(lambda: callbacks(1)) == 1
+
+
+def test_an_empty_batch_has_ended_at_once(db: None) -> None:
+    Batch.send([], then=tasks.once.call(key=1))
+    assert settle_batches() == 1
+    assert callbacks(1) == 1
+
+
+def test_a_callback_can_be_given_the_id_of_its_batch(db: None) -> None:
+    batch_id = uuid4()
+    assert Batch.send([], batch_id=batch_id).id == batch_id
+
+
+def test_a_batch_whose_callback_the_code_does_not_know_any_more_leaves_a_dead_run(db: None) -> None:
+    batch = Batch.send([])
+    stored = {"task": "tests.gone", "arguments": {}, "user_id": None, "request_id": ""}
+    TaskBatch.objects.filter(id=batch.id).update(then=stored)
+    settle_batches()
+    assert TaskRun.objects.get().state == TaskRun.State.DEAD
+
+
+def test_members_must_leave_a_row(db: None) -> None:
+    with pytest.raises(ValueError, match="durable"):
+        Batch.send([tasks.fast.call(note="x")])
+
+
+def test_a_chain_hands_each_result_to_the_next_step(worker: Worker) -> None:
+    assert chain(tasks.add.call(1), tasks.double, tasks.double).result(timeout=10) == tasks.Sum(total=8)
+
+
+def test_a_chain_ends_at_a_step_that_fails(worker: Worker) -> None:
+    TaskRun.objects.all().delete()
+    sent = chain(tasks.lie.call(), tasks.lie)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TaskFailed, match="PermanentError"):
+        sent.result(timeout=10)
+    assert TaskRun.objects.count() == 1
+
+
+def test_a_result_that_does_not_fit_the_next_step_is_a_dead_run(worker: Worker) -> None:
+    sent = chain(tasks.add.call(1), tasks.once)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TaskFailed, match="TaskArgumentError"):
+        sent.result(timeout=10)

@@ -1,0 +1,44 @@
+"""What type checkers must accept, refuse and know about tasks; `make check` runs mypy and pyright over it.
+
+Both are told to complain about an ignore comment that is not needed, so a wrong call that is accepted is an error.
+"""
+
+from datetime import timedelta
+from typing import assert_type
+
+from project.health.tasks import PingResult
+from project.registry import registry
+from project.tasks.chains import chain
+from project.tasks.task import Message
+from todo.schemas import CleanupResult
+from users.schemas import CleanupSessionsResult
+
+
+def results_have_the_type_the_task_declares() -> None:
+    assert_type(registry.ping.send(), Message[PingResult])
+    assert_type(registry.todo_cleanup.send().result(timeout=30), CleanupResult)
+    assert_type(registry.cleanup_sessions(days_old=7), CleanupSessionsResult)
+    assert_type(
+        registry.cleanup_sessions.using(delay=timedelta(hours=1)).send(days_old=7).result(), CleanupSessionsResult
+    )
+    calls = [registry.todo_cleanup_for_user.call(user_id=number) for number in range(3)]
+    assert_type(registry.todo_cleanup_for_user.send_many(calls), list[Message[CleanupResult]])
+
+
+async def results_are_awaited_with_their_type() -> None:
+    message = await registry.todo_cleanup_for_user.asend(user_id=1)
+    assert_type(await message.aresult(timeout=30), CleanupResult)
+
+
+def wrong_calls_are_refused() -> None:
+    registry.todo_cleanup_for_user.send(user_id="one")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    registry.todo_cleanup_for_user.send()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    registry.ping.send(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    registry.cleanup_sessions.using().send(days=7)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    registry.ping.call(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    registry.ping.using(delay=60)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    registry.pong.send()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def a_step_must_take_what_the_one_before_returns() -> None:
+    chain(registry.ping.call(), registry.cleanup_sessions)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
