@@ -1,5 +1,6 @@
 """Batches and chains."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -9,6 +10,7 @@ from project.tasks.batches import Batch, settle_batches
 from project.tasks.chains import chain
 from project.tasks.errors import TaskFailed
 from project.tasks.models import TaskBatch, TaskRun
+from project.tasks.task import Call
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 
@@ -25,7 +27,7 @@ def test_the_callback_of_a_batch_is_sent_once_when_all_members_have_succeeded(wo
 
 
 def test_a_batch_with_a_failed_member_sends_the_failure_callback(worker: Worker) -> None:
-    members = [tasks.add.call(1), tasks.refuse.call()]
+    members: list[Call[Any]] = [tasks.add.call(1), tasks.refuse.call()]
     batch = Batch.send(members, then=tasks.once.call(key=1), on_failure=tasks.once.call(key=2))
     assert eventually(lambda: callbacks(2)) == 1
     assert callbacks(1) == 0
@@ -50,7 +52,7 @@ def test_a_callback_can_be_given_the_id_of_its_batch(db: None) -> None:
 
 def test_a_batch_whose_callback_the_code_does_not_know_any_more_leaves_a_dead_run(db: None) -> None:
     batch = Batch.send([])
-    stored = {"task": "tests.gone", "arguments": {}, "user_id": None, "request_id": ""}
+    stored: dict[str, Any] = {"task": "tests.gone", "arguments": {}, "user_id": None, "request_id": ""}
     TaskBatch.objects.filter(id=batch.id).update(then=stored)
     settle_batches()
     assert TaskRun.objects.get().state == TaskRun.State.DEAD
