@@ -22,7 +22,7 @@ def valkey(directory: Path, *, durable: bool = True) -> Server:
     Raises:
         EmbeddedServerError: If there is no Valkey for this machine.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     port, password = free_port(), secrets.token_hex(16)
     return Server(
         name="Valkey",

@@ -10,11 +10,11 @@ import os
 import signal
 import socket
 import sys
-import threading
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
 
@@ -74,15 +74,14 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> int:
     servers = _start_servers(options, stack)
     _prepare(servers)
     supervisor = Supervisor(_programs(options), servers=servers, locks=options.data_dir, directory=BASE_DIR)
-    greeting = threading.Thread(target=_greet, args=(supervisor, options.port), daemon=True)
-    return supervisor.run(started=greeting)
+    return supervisor.run(greeting=_greeting(options.port))
 
 
 @contextmanager
 def _only_one(directory: Path) -> Iterator[None]:
     """Hold the data directory's lock, which the kernel gives back however this process ends."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = (directory / "up.lock").open("w")
     except OSError as error:
         raise UpError(f"{directory} cannot be used ({error.strerror}); choose another with --data-dir.") from error
@@ -152,21 +151,21 @@ def _programs(options: argparse.Namespace) -> list[Program]:
         "scheduler": ["manage.py", "runscheduler"],
         "worker": ["manage.py", "rundramatiq", *size, *drain],
     }
-    return [Program(name, [sys.executable, *commands[name]], seconds) for name, seconds in DRAIN_SECONDS.items()]
+    programs = [Program(name, [sys.executable, *commands[name]], seconds) for name, seconds in DRAIN_SECONDS.items()]
+    return [replace(programs[0], is_ready=lambda: _answers(options.port)), *programs[1:]]
 
 
-def _greet(supervisor: Supervisor, port: int) -> None:
-    """Say where everything is once the web server answers."""
+def _greeting(port: int) -> list[str]:
     address = f"http://127.0.0.1:{port}"
-    while not _answers(f"{address}/livez"):
-        threading.Event().wait(0.05)
-    supervisor.console.print(f"The service answers at {address}/docs (API) and {address}/admin/ (admin).")
-    if project.environment.environment.environment == "development":
-        supervisor.console.print("Sign in as admin with password admin, or as demo with password demo.")
-    supervisor.console.print("Ctrl-C stops everything.")
+    people = "Sign in as admin with password admin, or as demo with password demo."
+    return [
+        f"The service answers at {address}/docs (API) and {address}/admin/ (admin).",
+        *([people] if project.environment.environment.environment == "development" else []),
+        "Ctrl-C stops everything.",
+    ]
 
 
-def _answers(url: str) -> bool:
-    with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310
-        return bool(response.status == 200)  # noqa: PLR2004
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=1) as response:
+        return bool(response.status == HTTPStatus.OK)
     return False

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from project.embedded.server import Server
 from project.embedded.spawn import signal_group, spawn
 
 _LOOK_SECONDS = 0.1
+_READY_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,13 @@ class Program:
         name: The prefix of its output.
         command: The program and its arguments.
         drain_seconds: How long it may take to end after SIGTERM.
+        is_ready: Asked again and again before the next program is started, so that this one has the machine for itself.
     """
 
     name: str
     command: Sequence[str]
     drain_seconds: float
+    is_ready: Callable[[], bool] = lambda: True
 
 
 class Console:
@@ -80,11 +83,11 @@ class Supervisor:
         self._readers: list[threading.Thread] = []
         self._signals = 0
 
-    def run(self, *, started: threading.Thread) -> int:
+    def run(self, *, greeting: Sequence[str]) -> int:
         """Run everything to its end.
 
         Args:
-            started: Started when all programs are.
+            greeting: Lines to print when all programs are started.
 
         Returns:
             The exit code: 0 if somebody asked to stop, 1 if a program ended on its own.
@@ -94,7 +97,9 @@ class Supervisor:
         try:
             for program in self._programs:
                 self._start(program)
-            started.start()
+                self._wait_until_ready(program)
+            for line in greeting:
+                self.console.print(line)
             ended = self._watch()
         finally:
             self._stop_all()
@@ -117,6 +122,12 @@ class Supervisor:
         reader = threading.Thread(target=self._relay_output, args=(program.name, child), daemon=True)
         reader.start()
         self._readers.append(reader)
+
+    def _wait_until_ready(self, program: Program) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        child = self._children[program.name]
+        while child.poll() is None and not self._signals and not program.is_ready() and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS / 5)
 
     def _relay_output(self, name: str, child: subprocess.Popen[bytes]) -> None:
         for line in child.stdout or ():
