@@ -107,8 +107,10 @@ class Clock:
 
     def _send_tick(self, schedule: Schedule, *, now: datetime) -> None:
         tick = due_tick(schedule, now=now, sender=self.sender)
-        if record(tick) and tick.outcome != Tick.Outcome.SKIPPED:
-            send(schedule, cause=Cause(source="schedule", schedule=schedule.name), run_id=tick.run_id)
+        if record(tick) and tick.run_id is not None:
+            message = send(schedule, cause=Cause(source="schedule", schedule=schedule.name), run_id=tick.run_id)
+            if message.run_id != tick.run_id:  # a task that is unique, and whose last run has not ended
+                Tick.objects.filter(schedule=schedule, fire_time=tick.fire_time).update(run_id=message.run_id)
         _advance(schedule, tick.fire_time)
         if tick.lateness > ALARM_AFTER:
             transaction.on_commit(lambda: _alarm(tick))

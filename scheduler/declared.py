@@ -34,6 +34,11 @@ def sync_after_migrate(using: str, **_: Any) -> None:
         sync_declared()
 
 
+def is_declared(schedule: Schedule) -> bool:
+    """Whether the code of this process declares it."""
+    return any(declared.name == schedule.name for declared in schedules.SCHEDULES)
+
+
 def reset_overrides(schedule: Schedule) -> list[str]:
     """Give a declared schedule back to the code; return the fields that were overridden."""
     overridden = schedule.overridden
