@@ -40,7 +40,7 @@ check: $(INSTALLED) ## check style, types, imports, migrations, settings and con
 	$(PYTHON) -m mypy .
 	.venv/bin/basedpyright
 	.venv/bin/lint-imports
-	DATABASE_POOL_TIMEOUT=0.1 $(PYTHON) -W ignore manage.py makemigrations --check --dry-run
+	LOG_LEVEL=ERROR DATABASE_POOL_TIMEOUT=0.1 $(PYTHON) -W ignore manage.py makemigrations --check --dry-run
 	ENV_FILE=/dev/null ENVIRONMENT=production DATABASE_URL=postgres://db/check REDIS_URL=redis://broker/0 \
 		ALLOWED_HOSTS=example.com SECRET_KEY="$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(50))')" \
 		$(PYTHON) manage.py check --deploy --fail-level WARNING

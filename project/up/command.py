@@ -48,6 +48,8 @@ def main(arguments: Sequence[str]) -> None:
             sys.exit(_run(options, stack))
     except (UpError, EmbeddedServerError, LeftoverError) as error:
         sys.exit(f"up: {error}")
+    except PermissionError as error:
+        sys.exit(f"up: {error.filename} belongs to somebody else. Choose another directory with --data-dir.")
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
