@@ -106,7 +106,7 @@ def test_every_variable_says_what_it_is_for() -> None:
 @pytest.mark.parametrize("name", list(Environment.model_fields))
 def test_the_readme_says_the_same_of_every_variable(name: str) -> None:
     field = Environment.model_fields[name]
-    default = field.default if not isinstance(field.default, SecretStr) else ""
+    default = "" if field.default is None or isinstance(field.default, SecretStr) else field.default
     shown = ",".join(default) if isinstance(default, list) else str(default).lower() if default is True else default
     row = f"| `{name.upper()}` | {f'`{shown}`' if shown != '' else ''} | {field.description} |"
     assert row in (BASE_DIR / "README.md").read_text().splitlines()
