@@ -50,11 +50,11 @@ def run(*, quick: bool = False) -> dict[str, float]:
     return {
         "users": users,
         "todos": users * TODOS_PER_USER,
-        "loop_seconds": loop,
-        "service_seconds": service,
-        "raw_seconds": raw,
-        "times_faster_than_loop": loop / service,
-        "times_slower_than_raw": service / raw,
+        "loop_seconds": round(loop, 4),
+        "service_seconds": round(service, 4),
+        "raw_seconds": round(raw, 4),
+        "times_faster_than_loop": round(loop / service, 1),
+        "times_slower_than_raw": round(service / raw, 1),
     }
 
 
