@@ -25,10 +25,12 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "ninja",
+    # Before django_dramatiq, whose command `rundramatiq` it replaces.
+    "project.tasks",
     "django_dramatiq",
     "users",
-    "project.tasks",
     "project.health",
+    "project.dashboard",
     "todo",
     "scheduler",
 ]
@@ -148,6 +150,15 @@ READINESS_PROBES = [
 
 # --- Tasks ---
 TASKS_REGISTRY = "project.registry"
+HISTORY_DAYS_SUCCEEDED = environment.history_days_succeeded
+HISTORY_DAYS_FAILED = environment.history_days_failed
+METRICS_TOKEN = environment.metrics_token.get_secret_value()
+# What `manage.py tasks check` reads: every call that is stored and not executed yet.
+TASKS_STORED_CALLS = [
+    "project.tasks.stored_calls.of_runs",
+    "project.tasks.stored_calls.of_batches",
+    "scheduler.stored_calls.of_schedules",
+]
 # It deletes rows of a table that nothing here writes.
 DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]
 DRAMATIQ_BROKER = {

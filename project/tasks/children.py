@@ -9,7 +9,6 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 
@@ -25,14 +24,14 @@ class Child:
     """One process of the pool, which is started again and again.
 
     Args:
-        arguments: Its command line.
+        command: The program and its arguments; `--bury` and what a process said that died is added to them.
         output: The descriptor it writes to.
     """
 
-    def __init__(self, arguments: Sequence[str], *, output: int) -> None:
-        self._arguments = list(arguments)
+    def __init__(self, command: Sequence[str], *, output: int) -> None:
+        self._command = list(command)
         self._output = output
-        self._worker_id = ""
+        self._names = ""
         self._deaths = 0
         self._start_at: float | None = None
 
@@ -49,18 +48,20 @@ class Child:
     def start(self) -> None:
         """Start the process; if one before it died, it first frees what that one had claimed."""
         ours, theirs = socket.socketpair()
-        buried = ["--bury", self._worker_id] if self._worker_id else []
-        command = [sys.executable, "-m", "project.tasks.worker_process", *buried, *self._arguments]
+        bury = ["--bury", self._names] if self._names else []
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own command
-                command, stdin=theirs, stdout=self._output, stderr=self._output
+            self._process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - our own command
+                [*self._command, *bury],
+                stdin=theirs.fileno(),
+                stdout=self._output,
+                stderr=self._output,
             )
         self._line = ours
         self._ready_at: float | None = None
         self._start_at = None
         self._is_told = self.wants_replacement = False
         self._heard = b""
-        self._worker_id = ""
+        self._names = ""
 
     def poll(self) -> int | None:
         """Return how it ended, negative for a signal, or None while it runs."""
@@ -72,6 +73,9 @@ class Child:
         Args:
             timeout: Seconds to wait for it.
         """
+        if self._start_at is not None:
+            time.sleep(timeout)  # it is dead, and waits to be started again
+            return
         if not select.select([self._line], [], [], timeout)[0]:
             return
         said = self._line.recv(4096)
@@ -108,7 +112,7 @@ class Child:
     def _understand(self, line: str) -> None:
         if line.startswith("ready"):
             self._ready_at = time.monotonic()
-            self._worker_id = line.removeprefix("ready").strip()
+            self._names = line.removeprefix("ready").strip()
         elif line == "replace me":
             self.wants_replacement = True
 
@@ -116,7 +120,7 @@ class Child:
         """Return how many seconds to wait, after saying why."""
         if self._is_told and self.poll() == 0:
             log.info("Process %d has drained; starting another in its place.", self.pid)
-            self._deaths, self._worker_id = 0, ""
+            self._deaths, self._names = 0, ""
             return 0.0
         is_healthy = self._ready_at is not None and time.monotonic() - self._ready_at > HEALTHY_AFTER
         self._deaths = 1 if is_healthy else self._deaths + 1

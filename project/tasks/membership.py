@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import socket
-import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import structlog
+from django.db import connections
 from dramatiq.broker import Broker, MessageProxy
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Middleware
 
 from project.tasks.addresses import lost_connections
 from project.tasks.claims import this_worker
+from project.tasks.line import Line
 from project.tasks.models import TaskRun, Worker
 from project.tasks.persistence import insist
 from project.tasks.rescue import free_runs
@@ -31,27 +28,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _MEBIBYTE = 1024 * 1024
-
-
-class Line:
-    """The line to the supervisor: this process's standard input, which takes words in both directions."""
-
-    def __init__(self) -> None:
-        self._socket = socket.socket(fileno=os.dup(sys.stdin.fileno()))
-
-    def say(self, words: str) -> None:
-        """Say something; nobody may be there any more to hear it."""
-        with contextlib.suppress(OSError):
-            self._socket.sendall(f"{words}\n".encode())
-
-    def drain_when_it_breaks(self) -> None:
-        """Watch, in a thread, for the supervisor's end, at which the kernel closes its side."""
-        threading.Thread(target=self._watch, name="line", daemon=True).start()
-
-    def _watch(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.recv(1)
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Membership(Middleware):
@@ -79,6 +55,7 @@ class Membership(Middleware):
             worker_id, _, broker_id = self._bury.partition("/")
             insist(lambda: _free_runs_of(UUID(worker_id)))
             _give_back_from(broker_id, broker=broker, queues=list(worker.consumers))
+            connections.close_all()
 
     def after_process_message(
         self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None

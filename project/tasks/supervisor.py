@@ -53,7 +53,8 @@ class Pool:
         for child in self._children:
             child.start()
         failure = self._watch()
-        return self._stop() or failure
+        code = self._stop()
+        return failure or code
 
     def _note_signal(self, number: int, _frame: FrameType | None) -> None:
         self._signals.append(signal.Signals(number))
@@ -125,14 +126,15 @@ def main(arguments: Sequence[str]) -> int:
     """Run a pool.
 
     Args:
-        arguments: The supervisor's own, `--`, and those of each worker process.
+        arguments: The supervisor's own, `--`, and the command of each worker process.
     """
-    options = _parse(arguments)
+    end = list(arguments).index("--")
+    options, worker = _parse(arguments[:end]), arguments[end + 1 :]
     output = _open(options.log_file)
     handler = logging.StreamHandler(os.fdopen(os.dup(output), "w"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", handlers=[handler])
-    children = [Child(options.worker, output=output) for _ in range(options.processes)]
-    children += [Child(["--run-fork", function, *options.worker], output=output) for function in options.fork_function]
+    children = [Child(worker, output=output) for _ in range(options.processes)]
+    children += [Child([*worker, "--run-fork", function], output=output) for function in options.fork_function]
     try:
         return Pool(children, shutdown_timeout=options.shutdown_timeout / 1000).run()
     finally:
@@ -148,7 +150,6 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--pid-file")
     parser.add_argument("--log-file")
     parser.add_argument("--fork-function", action="append", default=[])
-    parser.add_argument("worker", nargs="+")
     return parser.parse_args(arguments)
 
 

@@ -13,6 +13,8 @@ from types import SimpleNamespace
 
 from dramatiq import cli
 
+from project.tasks.line import Line
+
 
 class _Output(io.TextIOWrapper):
     """Where everything goes that the process prints, line by line, to its very end."""
@@ -22,7 +24,7 @@ class _Output(io.TextIOWrapper):
         self.flush()
 
 
-_options = argparse.Namespace(bury="", max_runs=0, max_memory=0)
+_options = argparse.Namespace()
 
 
 def load() -> None:
@@ -30,12 +32,10 @@ def load() -> None:
     import django_dramatiq.setup  # noqa: F401, PLC0415 - sets Django up
     from dramatiq.broker import get_broker  # noqa: PLC0415
 
-    from project.tasks.membership import Line, Membership  # noqa: PLC0415
+    from project.tasks.membership import Membership  # noqa: PLC0415
 
-    line = Line()
-    line.drain_when_it_breaks()
     get_broker().add_middleware(
-        Membership(line, bury=_options.bury, max_runs=_options.max_runs, max_memory=_options.max_memory)
+        Membership(_options.line, bury=_options.bury, max_runs=_options.max_runs, max_memory=_options.max_memory)
     )
 
 
@@ -49,8 +49,11 @@ def main(arguments: Sequence[str]) -> None:
     options = cli.make_argument_parser().parse_args(theirs)
     sys.path[:0] = options.path
     cli.try_block_signals()
-    output = _Output(os.fdopen(os.dup(sys.stderr.fileno()), "wb"), write_through=True, errors="replace")
+    _options.line = Line()
+    _options.line.drain_when_it_breaks()
+    output = _Output(os.fdopen(os.dup(sys.stderr.fileno()), "wb", buffering=0), write_through=True, errors="replace")
     if _options.run_fork:
+        _options.line.say("ready")
         cli.fork_process(options, 0, _options.run_fork, output)
     # The functions that middleware wants to run are known before the pool starts: nobody collects them here.
     collected = SimpleNamespace(initialized=True, get_lock=nullcontext)

@@ -1,0 +1,45 @@
+"""A process of a pool that does no work: `python tests/pool_member.py DIRECTORY [--bury …]`.
+
+It leaves a file with its id in the directory, and does what the file `orders` there says.
+"""
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+directory = Path(sys.argv[1])
+orders = (directory / "orders").read_text().split() if (directory / "orders").exists() else []
+
+
+def stop(number: int, frame: FrameType | None) -> NoReturn:
+    (directory / f"{os.getpid()}.drained").touch()
+    sys.exit(0)
+
+
+def stop_at_second(number: int, frame: FrameType | None) -> None:
+    (directory / f"{os.getpid()}.told").touch()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+
+signal.signal(signal.SIGTERM, stop_at_second if "stay" in orders else stop)
+if "fail" in orders:
+    sys.exit(7)
+line = socket.socket(fileno=0)
+line.sendall(f"ready id-{os.getpid()}\n".encode())
+(directory / f"{os.getpid()}.ready").write_text(" ".join(sys.argv[2:]))
+if "replace" in orders:
+    (directory / "orders").unlink()
+    line.sendall(b"replace me\n")
+line.settimeout(0.1)
+while True:
+    try:
+        if not line.recv(1):
+            stop(0, None)
+    except TimeoutError:
+        continue
+    except ConnectionError:  # what it had said was not heard
+        stop(0, None)

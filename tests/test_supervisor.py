@@ -1,0 +1,161 @@
+"""A pool of processes under its supervisor: the real one, over processes that do no work."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.eventually import eventually
+
+MEMBER = str(Path(__file__).with_name("pool_member.py"))
+
+
+@dataclass
+class Pool:
+    """A supervisor that a test starts, and what its processes left in a directory."""
+
+    directory: Path
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, *options: str, processes: int = 2) -> subprocess.Popen[bytes]:
+        """Start the supervisor."""
+        command = [sys.executable, "-m", "project.tasks.supervisor", "--processes", str(processes), *options]
+        with (self.directory / "log").open("ab") as log:
+            self.started.append(
+                subprocess.Popen(
+                    [*command, "--", sys.executable, MEMBER, str(self.directory)],
+                    stderr=log,
+                    start_new_session=True,
+                )
+            )
+        return self.started[-1]
+
+    def start_and_wait(self, *, processes: int = 2) -> subprocess.Popen[bytes]:
+        """Start the supervisor and wait for its processes."""
+        supervisor = self.start(processes=processes)
+        self.wait_for_ready(processes)
+        return supervisor
+
+    def wait_for_ready(self, count: int) -> set[int]:
+        """Wait until so many processes have ever been ready; return their ids."""
+        eventually(lambda: len(self.left("ready")) >= count)
+        return self.left("ready")
+
+    def left(self, what: str) -> set[int]:
+        """Return the ids of the processes that left a file of that kind."""
+        return {int(path.stem) for path in self.directory.glob(f"*.{what}")}
+
+    @property
+    def log(self) -> str:
+        """What the supervisor said."""
+        return (self.directory / "log").read_text()
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Pool]:
+    pool = Pool(tmp_path)
+    yield pool
+    for supervisor in pool.started:
+        if supervisor.poll() is None:
+            os.killpg(supervisor.pid, signal.SIGKILL)
+            supervisor.wait()
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text() if Path("/proc/self").exists() else True
+
+
+def test_a_process_that_dies_is_started_again_and_the_others_go_on(pool: Pool) -> None:
+    pool.start_and_wait()
+    victim, other = pool.left("ready")
+    os.kill(victim, signal.SIGKILL)
+    pool.wait_for_ready(3)
+    assert lives(other)
+    assert f"Process {victim} died (-9); starting another in 0.0 s." in pool.log
+
+
+def test_the_one_that_takes_its_place_is_told_whom_to_bury(pool: Pool) -> None:
+    pool.start_and_wait(processes=1)
+    (victim,) = pool.left("ready")
+    os.kill(victim, signal.SIGKILL)
+    (successor,) = pool.wait_for_ready(2) - {victim}
+    assert (pool.directory / f"{successor}.ready").read_text() == f"--bury id-{victim}"
+
+
+def test_a_process_that_keeps_dying_is_started_again_after_longer_and_longer_pauses(pool: Pool) -> None:
+    pool.start_and_wait(processes=1)
+    for deaths in (1, 2, 3):
+        (living,) = {pid for pid in pool.wait_for_ready(deaths) if lives(pid)}
+        os.kill(living, signal.SIGKILL)
+    eventually(lambda: "starting another in 1.0 s" in pool.log)
+    assert "starting another in 0.5 s" in pool.log
+
+
+def test_a_pool_that_cannot_start_ends_with_the_reason(pool: Pool) -> None:
+    (pool.directory / "orders").write_text("fail")
+    assert pool.start().wait(20) == 7
+    assert "cannot start (exit code 7)" in pool.log
+
+
+def test_sigterm_drains_every_process(pool: Pool) -> None:
+    supervisor = pool.start_and_wait()
+    supervisor.terminate()
+    assert supervisor.wait(20) == 0
+    assert len(pool.left("drained")) == 2
+
+
+def test_a_second_sigterm_cuts_the_drain_short(pool: Pool) -> None:
+    (pool.directory / "orders").write_text("stay")
+    supervisor = pool.start_and_wait()
+    supervisor.terminate()
+    eventually(lambda: len(pool.left("told")) == 2)
+    assert supervisor.poll() is None
+    supervisor.terminate()
+    assert supervisor.wait(20) == 1
+
+
+def test_no_process_outlives_a_supervisor_that_is_killed(pool: Pool) -> None:
+    supervisor = pool.start_and_wait()
+    supervisor.kill()
+    eventually(lambda: len(pool.left("drained")) == 2)
+    eventually(lambda: not any(lives(pid) for pid in pool.left("ready")))
+
+
+def test_sighup_replaces_one_process_after_the_other(pool: Pool) -> None:
+    supervisor = pool.start_and_wait()
+    first = pool.left("ready")
+    supervisor.send_signal(signal.SIGHUP)
+
+    def replaced() -> bool:
+        assert sum(lives(pid) for pid in pool.left("ready")) >= 1
+        return len(pool.left("ready")) == 4
+
+    eventually(replaced)
+    assert pool.left("drained") == first
+
+
+def test_a_process_that_asks_for_it_is_drained_and_replaced(pool: Pool) -> None:
+    (pool.directory / "orders").write_text("replace")
+    pool.start(processes=1)
+    pool.wait_for_ready(2)
+    assert len(pool.left("drained")) == 1
+    assert "has drained; starting another" in pool.log
+
+
+def test_the_pid_file_is_gone_when_the_supervisor_is(pool: Pool) -> None:
+    pid_file = pool.directory / "pid"
+    pid_file.write_text("1")
+    supervisor = pool.start("--pid-file", str(pid_file))
+    pool.wait_for_ready(2)
+    supervisor.terminate()
+    supervisor.wait(20)
+    assert not pid_file.exists()
