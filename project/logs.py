@@ -89,8 +89,8 @@ def logging_config(*, json: bool, level: str) -> dict[str, Any]:
             "gunicorn.access": {"handlers": [], "propagate": False, "level": "CRITICAL"},
             # "Running job …" once a second says nothing; what went wrong does.
             "apscheduler": {"level": "WARNING"},
-            # It sets a level of its own when it has none.
-            "psycopg": {"level": level},
+            # Each use of the connection pool is an INFO line.
+            "psycopg": {"level": "ERROR" if level == "ERROR" else "WARNING"},
         },
     }
 
