@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from project.deletion import delete_in_batches
 from tests.eventually import eventually
+from tests.locks import waiting_for_locks
 from tests.people import Api, a_user
 from todo import services
 from todo.models import Todo
@@ -92,7 +93,7 @@ def test_a_todo_that_is_reopened_while_the_cleanup_waits_for_it_stays(monkeypatc
     todos(user, done=3)
     reopened = user.todos.first()
     assert reopened
-    with _locked_elsewhere(reopened, until=_somebody_waits_for_a_lock, completed=False):
+    with _locked_elsewhere(reopened, until=lambda: waiting_for_locks() == 1, completed=False):
         assert services.cleanup().todos_deleted == 2
     assert user.todos.get() == reopened
 
@@ -158,12 +159,6 @@ def _locked_elsewhere(todo: Todo, *, until: Callable[[], bool] | None = None, **
     finally:
         release.set()
         holder.join()
-
-
-def _somebody_waits_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        return bool(cursor.fetchone()[0])
 
 
 @contextmanager
