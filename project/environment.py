@@ -102,6 +102,21 @@ class Environment(Stage):
         pattern=r"^[A-Za-z0-9_.{}-]{1,64}$",
         description="Prefix of the broker's keys; one per deployment that shares a Redis.",
     )
+    history_days_succeeded: int = Field(
+        default=14,
+        ge=1,
+        description="How many days the row of a task run that succeeded is kept.",
+    )
+    history_days_failed: int = Field(
+        default=90,
+        ge=1,
+        description="How many days the row of a run that died, expired, was cancelled or discarded is kept.",
+    )
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Bearer token with which Prometheus may read `/metrics`; without it, only staff may.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO",
         description="The least severe log line that is written.",

@@ -10,3 +10,4 @@ class TaskName(StrEnum):
     TODO_CLEANUP = "todo.cleanup"
     TODO_CLEANUP_FOR_USER = "todo.cleanup_for_user"
     CLEANUP_SESSIONS = "cleanup_sessions"
+    PRUNE = "tasks.prune"

@@ -1,6 +1,7 @@
 """Every task of the service, typed: what views, the clock, the admin and scripts send from."""
 
 from project.health import tasks as health
+from project.tasks import tasks as machinery
 from todo import tasks as todo
 from users import tasks as users
 
@@ -12,6 +13,7 @@ class TasksRegistry:
     todo_cleanup = todo.cleanup
     todo_cleanup_for_user = todo.cleanup_for_user
     cleanup_sessions = users.cleanup_sessions
+    prune = machinery.prune
 
 
 registry = TasksRegistry()

@@ -48,4 +48,5 @@ SCHEDULES: list[DeclaredSchedule] = [
     DeclaredSchedule(name="ping", task=TaskName.PING, cron="* * * * *", max_lateness=timedelta(minutes=1)),
     DeclaredSchedule(name="todo cleanup", task=TaskName.TODO_CLEANUP, cron="0 2 * * *"),
     DeclaredSchedule(name="session cleanup", task=TaskName.CLEANUP_SESSIONS, cron="30 3 * * *"),
+    DeclaredSchedule(name="prune history", task=TaskName.PRUNE, cron="15 4 * * *"),
 ]

@@ -152,7 +152,7 @@ READINESS_PROBES = [
 TASKS_REGISTRY = "project.registry"
 HISTORY_DAYS_SUCCEEDED = environment.history_days_succeeded
 HISTORY_DAYS_FAILED = environment.history_days_failed
-METRICS_TOKEN = environment.metrics_token.get_secret_value()
+METRICS_TOKEN = environment.metrics_token.get_secret_value() if environment.metrics_token else ""
 # What `manage.py tasks check` reads: every call that is stored and not executed yet.
 TASKS_STORED_CALLS = [
     "project.tasks.stored_calls.of_runs",

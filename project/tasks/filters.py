@@ -30,6 +30,7 @@ class RunFilter(BaseModel):
         queue: Their queue's name.
         schedule: The schedule that sent them.
         fingerprint: The kind of failure they died of.
+        error_type: The exception they died of.
         since: Sent at this time or later.
         until: Sent before this time.
     """
@@ -41,6 +42,7 @@ class RunFilter(BaseModel):
     queue: str | None = None
     schedule: str | None = None
     fingerprint: str | None = None
+    error_type: str | None = None
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
 

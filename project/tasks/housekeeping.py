@@ -12,6 +12,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from project.tasks.batches import settle_batches
+from project.tasks.bulk import step_bulk_retries
 from project.tasks.models import Worker
 from project.tasks.outbox import BATCH, BROKER_ERRORS, broker, expire_once, relay_once
 from project.tasks.queues import resume_due_queues
@@ -113,5 +114,6 @@ def _relay() -> None:
     expire_once()
     resume_due_queues()
     settle_batches()
+    step_bulk_retries()
     while relay_once() == BATCH:
         pass

@@ -56,13 +56,24 @@ def retry(run_id: UUID, *, by: Operator, reason: str = "", arguments: Mapping[st
     with transaction.atomic():
         run = _locked(run_id, allowed=RETRYABLE, action="retried")
         before = {"state": run.state, "arguments": run.arguments}
-        run.arguments = get_task(run.task).signature.to_json((), run.arguments if arguments is None else arguments)
-        _make_ready(run)
-        _save_unless_taken(run)
-        publish_on_commit([run])
+        try_again(run, arguments=run.arguments if arguments is None else arguments)
         after = {"state": run.state, "arguments": run.arguments}
         record("retry", target=str(run_id), by=by, reason=reason, before=before, after=after)
     return run
+
+
+def try_again(run: TaskRun, *, arguments: Mapping[str, Any]) -> None:
+    """Make a run ready that has ended, and publish it on commit; the caller has locked its row and records why.
+
+    Raises:
+        RunStateError: If another run has its unique key.
+        TaskArgumentError: If the arguments do not fit the task.
+        UnknownTaskError: If this checkout does not know the task.
+    """
+    run.arguments = get_task(run.task).signature.to_json((), arguments)
+    _make_ready(run)
+    _save_unless_taken(run)
+    publish_on_commit([run])
 
 
 def discard(run_id: UUID, *, by: Operator, reason: str = "") -> TaskRun:

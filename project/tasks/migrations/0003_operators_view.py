@@ -1,9 +1,10 @@
 """Retry in bulk, and find runs by what operators ask for."""
 
 import django.utils.timezone
-import project.tasks.ids
 from django.conf import settings
 from django.db import migrations, models
+
+import project.tasks.ids
 
 
 class Migration(migrations.Migration):

@@ -1,0 +1,175 @@
+"""Retrying many dead runs at a chosen pace, and stopping when too many of them fail again.
+
+A row says what is to be done; the housekeeping of any one living process does the next bit of it twice a second. So
+nothing has to stay open, and it goes on where it was when processes die.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+
+from project.tasks.audit import Operator, record
+from project.tasks.errors import RunStateError, TaskArgumentError, UnknownTaskError
+from project.tasks.filters import RunFilter
+from project.tasks.models import BulkRetry, TaskRun
+from project.tasks.operations import RETRYABLE, try_again
+
+log = structlog.get_logger(__name__)
+
+#: Runs that one step retries at most, so that its transaction stays short.
+MOST_IN_A_STEP = 500
+#: After a pause of all processes, the time that was missed counts only this far.
+LONGEST_STEP = timedelta(seconds=2)
+#: The error share is judged as if at least so many outcomes were known, so that one failure is not 100 %.
+FEWEST_OUTCOMES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class BulkProgress:
+    """What became of the runs that a bulk retry has retried.
+
+    Args:
+        succeeded: Runs that succeeded.
+        failed: Runs whose new attempt raised, or whose worker died: dead again, or waiting for another attempt.
+        others: Runs that are still waiting or running, or were cancelled.
+    """
+
+    succeeded: int
+    failed: int
+    others: int
+
+    @property
+    def error_share(self) -> float:
+        """How large a share of the known outcomes are failures, 0 to 1."""
+        return self.failed / max(self.succeeded + self.failed, 1)
+
+    def is_too_bad(self, max_error_share: float) -> bool:
+        """Tell whether more have failed again than that share allows."""
+        return self.failed > max_error_share * max(self.succeeded + self.failed, FEWEST_OUTCOMES)
+
+
+def start_bulk_retry(
+    which: RunFilter, *, rate: float, max_error_share: float, by: Operator, reason: str = ""
+) -> BulkRetry:
+    """Have all runs retried that match now and have ended without a result, the oldest first.
+
+    Args:
+        which: The runs; of state dead unless it names another.
+        rate: Runs a second.
+        max_error_share: 0 to 1; stop once a larger share of what was retried has failed again.
+        by: Who wants it.
+        reason: Why.
+
+    Raises:
+        ValueError: If runs of that state cannot be retried, or a number is out of range.
+    """
+    which = which.model_copy(update={"state": which.state or TaskRun.State.DEAD.value})
+    if which.state not in RETRYABLE:
+        raise ValueError(f"Runs that are {which.state} cannot be retried: choose {', '.join(RETRYABLE)}.")
+    if not 0 < rate <= 2 * MOST_IN_A_STEP or not 0 <= max_error_share <= 1:
+        raise ValueError(f"The rate is above 0 and at most {2 * MOST_IN_A_STEP} a second, the error share 0 to 1.")
+    with transaction.atomic():
+        bulk = BulkRetry.objects.create(
+            filter=which.stored(), rate=rate, max_error_share=max_error_share, who=by.name, reason=reason
+        )
+        after = {"bulk_id": str(bulk.id), "rate": rate, "max_error_share": max_error_share}
+        record("retry all", target=str(which), by=by, reason=reason, after=after)
+    return bulk
+
+
+def stop_bulk_retry(bulk_id: UUID, *, by: Operator, reason: str = "") -> None:
+    """Retry no more runs; those that were retried go on.
+
+    Raises:
+        BulkRetry.DoesNotExist: If there is no such bulk retry.
+        RunStateError: If it has ended.
+    """
+    with transaction.atomic():
+        bulk = BulkRetry.objects.select_for_update().get(id=bulk_id)
+        if bulk.finished_at is not None:
+            raise RunStateError(f"The bulk retry has ended: {bulk.get_outcome_display()}.")
+        _finish(bulk, BulkRetry.Outcome.STOPPED)
+        bulk.save()
+        record("stop bulk retry", target=str(bulk_id), by=by, reason=reason, after={"retried": bulk.retried})
+
+
+def bulk_progress(bulk_id: UUID) -> BulkProgress:
+    """Count what became of the retried runs."""
+    failed = Q(state=TaskRun.State.DEAD) | Q(state=TaskRun.State.RETRYING)
+    counts = TaskRun.objects.filter(bulk_id=bulk_id).aggregate(
+        succeeded=Count("id", filter=Q(state=TaskRun.State.SUCCEEDED)),
+        failed=Count("id", filter=failed),
+        others=Count("id", filter=~failed & ~Q(state=TaskRun.State.SUCCEEDED)),
+    )
+    return BulkProgress(**counts)
+
+
+def step_bulk_retries() -> int:
+    """Do the next bit of each open bulk retry; return how many runs were retried."""
+    return sum(_step(bulk_id) for bulk_id in BulkRetry.objects.filter(finished_at=None).values_list("id", flat=True))
+
+
+def _step(bulk_id: UUID) -> int:
+    with transaction.atomic():
+        bulk = BulkRetry.objects.select_for_update(skip_locked=True).filter(id=bulk_id, finished_at=None).first()
+        if bulk is None:
+            return 0
+        retried = _go_on(bulk)
+        bulk.save()
+    return retried
+
+
+def _go_on(bulk: BulkRetry) -> int:
+    if bulk_progress(bulk.id).is_too_bad(bulk.max_error_share):
+        _finish(bulk, BulkRetry.Outcome.FAILING)
+        return 0
+    now = timezone.now()
+    share = _share(bulk, now)
+    if share == 0:
+        return 0
+    runs = list(_left(bulk)[:share])
+    if not runs:
+        _finish(bulk, BulkRetry.Outcome.DONE)
+        return 0
+    retried = sum(_retried(run, bulk) for run in runs)
+    bulk.retried += retried
+    bulk.refused += len(runs) - retried
+    bulk.after_id, bulk.stepped_at = runs[-1].id, now
+    return retried
+
+
+def _share(bulk: BulkRetry, now: datetime) -> int:
+    """Say how many runs the time since the last step is good for."""
+    if bulk.rate * LONGEST_STEP.total_seconds() < 1:
+        return int(bulk.rate * (now - bulk.stepped_at).total_seconds() >= 1 or bulk.after_id is None)
+    passed = min(now - bulk.stepped_at, LONGEST_STEP)
+    return min(int(bulk.rate * passed.total_seconds()), MOST_IN_A_STEP)
+
+
+def _left(bulk: BulkRetry) -> QuerySet[TaskRun]:
+    """Return what is still to be retried; what has died since the start is not."""
+    left = RunFilter(**bulk.filter).matching(TaskRun.objects.select_for_update(of=("self",))).order_by("id")
+    left = left.filter(Q(finished_at__lt=bulk.created_at) | Q(finished_at=None))
+    return left.filter(id__gt=bulk.after_id) if bulk.after_id else left
+
+
+def _retried(run: TaskRun, bulk: BulkRetry) -> bool:
+    run.bulk_id = bulk.id
+    try:
+        try_again(run, arguments=run.arguments)
+    except (RunStateError, TaskArgumentError, UnknownTaskError) as error:
+        log.warning("run_not_retried", run_id=str(run.id), bulk_id=str(bulk.id), reason=str(error))
+        return False
+    return True
+
+
+def _finish(bulk: BulkRetry, outcome: BulkRetry.Outcome) -> None:
+    bulk.outcome, bulk.finished_at = outcome, timezone.now()
+    log.info("bulk_retry_ended", bulk_id=str(bulk.id), outcome=str(outcome), retried=bulk.retried)
