@@ -14,8 +14,7 @@ from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import DateTimeField, Func, Min, QuerySet, Value
-from django.db.models.functions import Greatest
+from django.db.models import DateTimeField, Func, Min, QuerySet
 
 from project.tasks.cause import Cause
 from project.tasks.errors import TaskError
@@ -107,11 +106,11 @@ class Clock:
 
     def _send_tick(self, schedule: Schedule, *, now: datetime) -> None:
         tick = due_tick(schedule, now=now, sender=self.sender)
-        if record(tick) and tick.run_id is not None:
+        next_fire_at = next_fire(schedule.cron, schedule.time_zone, tick.fire_time)
+        if record(tick, next_fire_at=next_fire_at) and tick.run_id is not None:
             message = send(schedule, cause=Cause(source="schedule", schedule=schedule.name), run_id=tick.run_id)
             if message.run_id != tick.run_id:  # a task that is unique, and whose last run has not ended
                 Tick.objects.filter(schedule=schedule, fire_time=tick.fire_time).update(run_id=message.run_id)
-        _advance(schedule, tick.fire_time)
         if tick.lateness > ALARM_AFTER:
             transaction.on_commit(lambda: _alarm(tick))
 
@@ -156,15 +155,6 @@ def _set_cursor(schedule: Schedule, *, now: datetime) -> None:
         note_error(schedule, error)
     else:
         _write(schedule, next_fire_at=first, error="")
-
-
-def _advance(schedule: Schedule, fired: datetime) -> None:
-    _write(
-        schedule,
-        next_fire_at=next_fire(schedule.cron, schedule.time_zone, fired),
-        last_fire_at=Greatest("last_fire_at", Value(fired, DateTimeField())),
-        error="",
-    )
 
 
 def note_error(schedule: Schedule, error: Exception) -> None:

@@ -1,7 +1,7 @@
 """The ledger of ticks: written by the claim, pruned after a while, and read for alarms and metrics."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import connection
@@ -18,6 +18,19 @@ BATCH: Final = 5_000
 OVERDUE_AFTER: Final = timedelta(seconds=15)
 #: What the report looks back over.
 RECENT: Final = timedelta(hours=1)
+
+
+COLUMNS: Final = ("schedule_id", "name", "fire_time", "run_id", "coalesced", "outcome", "lateness", "sender")
+RECORD: Final = """
+    WITH moved AS (
+        UPDATE scheduler_schedule
+        SET next_fire_at = %(next_fire_at)s, last_fire_at = greatest(last_fire_at, %(fire_time)s), error = ''
+        WHERE id = %(schedule_id)s
+    )
+    INSERT INTO scheduler_tick (schedule_id, name, fire_time, run_id, coalesced, outcome, lateness, sender)
+    VALUES (%(schedule_id)s, %(name)s, %(fire_time)s, %(run_id)s, %(coalesced)s, %(outcome)s, %(lateness)s, %(sender)s)
+    ON CONFLICT (schedule_id, fire_time) DO NOTHING
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,17 +77,19 @@ def lateness_report() -> LatenessReport:
     )
 
 
-def record(tick: Tick) -> bool:
-    """Insert a tick; false if this fire time of this schedule is already in the ledger."""
-    fields = [field for field in Tick._meta.concrete_fields if field.attname not in ("id", "created_at")]
-    columns, marks = ", ".join(str(field.column) for field in fields), ", ".join(["%s"] * len(fields))
-    values = [field.get_db_prep_save(getattr(tick, field.attname), connection) for field in fields]
+def record(tick: Tick, *, next_fire_at: datetime) -> bool:
+    """Insert a tick and move its schedule on, with one statement.
+
+    Args:
+        tick: A tick of a locked schedule.
+        next_fire_at: When the schedule is due next.
+
+    Returns:
+        False if this fire time of this schedule is already in the ledger.
+    """
+    values = {name: getattr(tick, name) for name in COLUMNS} | {"next_fire_at": next_fire_at}
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {Tick._meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608 - names of our own columns
-            " ON CONFLICT (schedule_id, fire_time) DO NOTHING",
-            values,
-        )
+        cursor.execute(RECORD, values)
         return bool(cursor.rowcount)
 
 
