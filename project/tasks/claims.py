@@ -36,7 +36,6 @@ _CLAIM = """
       FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS message (id, attempt)
      WHERE run.id = message.id
        AND (run.state IN ('pending', 'queued', 'retrying') AND run.attempts = message.attempt
-            AND run.run_after <= clock_timestamp()
             AND (run.expires_at IS NULL OR run.expires_at > clock_timestamp())
             AND NOT EXISTS (SELECT FROM tasks_pausedqueue AS paused WHERE paused.queue = run.queue)
             OR run.state = 'running' AND run.attempts = message.attempt + 1 AND run.worker_id = %(worker)s)

@@ -21,6 +21,7 @@ from project.tasks.context import running_as
 from project.tasks.errors import ClaimLost, PermanentError
 from project.tasks.interrupts import interrupts
 from project.tasks.outcomes import record_failure, record_success
+from project.tasks.persistence import insist
 from project.tasks.statements import bound_statements
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _run_claimed(task: Task[..., Any], claim: Claim) -> None:
 def _attempt(task: Task[..., Any], claim: Claim) -> str:
     arguments = task.signature.from_json(claim.arguments)
     # A time limit cannot interrupt a wait for the database; the database can.
-    bound_statements(task.policy.time_limit)
+    insist(lambda: bound_statements(task.policy.time_limit))
     with running_as(claim, time_limit=task.policy.time_limit):
         result = task.fn(**arguments)
     return _storable(task, result)
