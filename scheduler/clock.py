@@ -7,14 +7,14 @@ process that dies or is stopped, and another one claims the tick.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import DateTimeField, Func, Min, QuerySet
+from django.db.models import DateTimeField, Func, Min
 
 from project.tasks.cause import Cause
 from project.tasks.errors import TaskError
@@ -34,6 +34,13 @@ log = structlog.get_logger(__name__)
 ALARM_AFTER: Final = timedelta(seconds=10)
 #: How soon to look again at a row that another process holds.
 LOOK_AGAIN: Final = timedelta(milliseconds=50)
+
+
+DUE: Final = """
+    SELECT *, clock_timestamp() AS now FROM scheduler_schedule
+    WHERE enabled AND next_fire_at <= clock_timestamp() AND id <> ALL (%(failed)s::uuid[])
+    ORDER BY next_fire_at LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
 
 
 class DatabaseClock(Func):
@@ -101,8 +108,7 @@ class Clock:
         return schedule is not None
 
     def _lock_due(self) -> tuple[Schedule | None, datetime]:
-        due = Schedule.objects.filter(enabled=True, next_fire_at__lte=DatabaseClock()).exclude(id__in=self._failed)
-        return _lock_first(due.order_by("next_fire_at"))
+        return _lock_first(Schedule.objects.raw(DUE, {"failed": list(self._failed)}))
 
     def _send_tick(self, schedule: Schedule, *, now: datetime) -> None:
         tick = due_tick(schedule, now=now, sender=self.sender)
@@ -135,14 +141,15 @@ def set_cursors() -> None:
     waiting = Schedule.objects.filter(enabled=True, next_fire_at=None)
     for schedule_id in list(waiting.values_list("id", flat=True)):
         with transaction.atomic():
-            schedule, now = _lock_first(waiting.filter(id=schedule_id))
+            row = waiting.filter(id=schedule_id).annotate(now=DatabaseClock()).select_for_update(skip_locked=True)
+            schedule, now = _lock_first(row)
             if schedule is not None:
                 _set_cursor(schedule, now=now)
 
 
-def _lock_first(rows: QuerySet[Schedule]) -> tuple[Schedule | None, datetime]:
-    """Lock the first row that no other process holds; with the database's time."""
-    row = rows.annotate(now=DatabaseClock()).select_for_update(skip_locked=True).first()
+def _lock_first(rows: Iterable[Schedule]) -> tuple[Schedule | None, datetime]:
+    """The first row of a query that locks, with the database's time that it selects as ``now``."""
+    row: Any = next(iter(rows), None)
     return (row, row.now) if row is not None else (None, datetime.max.replace(tzinfo=UTC))
 
 
