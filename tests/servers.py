@@ -8,6 +8,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,14 @@ def pytest_load_initial_conftests() -> None:
         server.wait_until_ready()
     os.environ.update(DATABASE_URL=servers[0].url, REDIS_URL=servers[1].url)
     os.environ.update(ENVIRONMENT="test", ENV_FILE=os.devnull)
+
+
+@pytest.fixture
+def server_directory() -> Iterator[Path]:
+    """A directory for servers of the test's own.
+
+    pytest's `tmp_path` will not do: run by root, PostgreSQL is another user, and any pytest that starts
+    closes the directories above it to other users.
+    """
+    with tempfile.TemporaryDirectory(prefix="servers-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)

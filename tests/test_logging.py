@@ -33,6 +33,7 @@ def written(*, json: bool) -> Iterator[StringIO]:
 @pytest.fixture
 def lines() -> Iterator[Lines]:
     """Return what was logged in the test, as production would write it."""
+    structlog.contextvars.clear_contextvars()
     with written(json=True) as text:
         yield lambda: [json.loads(line) for line in text.getvalue().splitlines()]
 

@@ -87,10 +87,8 @@ def _make_cluster(cluster: Path, *, programs: Path, user: str | None) -> None:
         command, capture_output=True, text=True, check=False, cwd="/", **identity(user)
     )
     if made.returncode:
-        reason = made.stderr.strip().splitlines()
-        raise EmbeddedServerError(
-            f"No database cluster can be made in {cluster.parent}: {reason[-1] if reason else ''}"
-        )
+        reason = next((line for line in made.stderr.splitlines() if "error:" in line), made.stderr.strip())
+        raise EmbeddedServerError(f"No database cluster can be made in {cluster.parent}: {reason}")
     unfinished.rename(cluster)
 
 

@@ -37,16 +37,16 @@ def service(transactional_db: None, tmp_path: Path) -> Iterator[Service]:
 
 
 @pytest.fixture
-def private_valkey(service: Service, tmp_path: Path) -> Iterator[Server]:
+def private_valkey(service: Service, server_directory: Path) -> Iterator[Server]:
     """A Valkey of the test's own, which keeps its data over a restart; the service's processes use it."""
-    server = valkey(tmp_path / "valkey")
+    server = valkey(server_directory / "valkey")
     yield from _running(server, service=service, variable="REDIS_URL")
 
 
 @pytest.fixture
-def private_postgres(service: Service, tmp_path: Path) -> Iterator[Server]:
+def private_postgres(service: Service, server_directory: Path) -> Iterator[Server]:
     """A migrated PostgreSQL of the test's own; the service's processes use it."""
-    server = postgres(tmp_path / "postgres")
+    server = postgres(server_directory / "postgres")
     for running in _running(server, service=service, variable="DATABASE_URL"):
         service.command("migrate", "--verbosity", "0")
         yield running

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -84,12 +85,14 @@ def is_held(lock: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    up = Up(tmp_path_factory.mktemp("up"))
-    yield up
-    for run in up.runs:
-        run.kill_group()
-    eventually(lambda: not up.left(), timeout=30)
+def up() -> Iterator[Up]:
+    # Not pytest's temporary directory; see server_directory.
+    with tempfile.TemporaryDirectory(prefix="servers-", ignore_cleanup_errors=True) as directory:
+        up = Up(Path(directory))
+        yield up
+        for run in up.runs:
+            run.kill_group()
+        eventually(lambda: not up.left(), timeout=30)
 
 
 @pytest.fixture
