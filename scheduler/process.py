@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import threading
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
@@ -18,6 +19,8 @@ from scheduler.timer import Timer, Watchdog
 
 log = structlog.get_logger(__name__)
 
+#: Workers relay four times as often; the scheduler does it for when there are none, and stays idle.
+RELAY_EVERY: Final = timedelta(seconds=2)
 #: A transaction that hangs is rolled back by the end of the process: its tick stays due and is sent by another.
 STOP_SECONDS: Final = 1.5
 #: What a session may take before PostgreSQL frees what it holds, for a process that hangs or is stopped.
@@ -30,7 +33,7 @@ class SchedulerProcess:
     def __init__(self) -> None:
         self.sender = f"{socket.gethostname()}:{os.getpid()}"
         self._timer = Timer(sender=self.sender)
-        self._housekeeping = Housekeeping(kind=Worker.Kind.SCHEDULER)
+        self._housekeeping = Housekeeping(kind=Worker.Kind.SCHEDULER, relay_every=RELAY_EVERY)
         self._keeps_house = False
 
     def run(self) -> None:

@@ -74,14 +74,22 @@ class Housekeeping:
         kind: What the process does.
         queues: The queues it consumes.
         threads: How many runs it executes at once.
+        relay_every: How often it relays; a process that others relay beside may take its time.
     """
 
-    def __init__(self, *, kind: Worker.Kind, queues: Sequence[str] = (), threads: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        kind: Worker.Kind,
+        queues: Sequence[str] = (),
+        threads: int = 0,
+        relay_every: timedelta = RELAY_EVERY,
+    ) -> None:
         self.life = Life(kind=kind, queues=queues, threads=threads)
         self._reconciled_to: UUID | None = None
         self._threads = [
             Repeater(name="beat", every=BEAT_EVERY, do=self.life.beat),
-            Repeater(name="relay", every=RELAY_EVERY, do=_relay),
+            Repeater(name="relay", every=relay_every, do=_relay),
             Repeater(name="rescue", every=RESCUE_EVERY, do=self._rescue),
             Repeater(name="reconcile", every=RECONCILE_EVERY, do=self._reconcile),
         ]

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import structlog
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from project.tasks.claims import this_worker
 from project.tasks.errors import ClaimLost, TaskCancelled
@@ -77,7 +78,7 @@ class Life:
         log.error("presumed_dead", cure="its runs were given to other workers; it interrupts them and starts over")
         for run_id in executing_here():
             interrupts.interrupt(str(run_id), ClaimLost)
-        self.row.id = uuid7()
+        self.row.id, self.row.beat_at = uuid7(), timezone.now()
         self.begin()
 
 
