@@ -15,7 +15,7 @@ CONNECT_TIMEOUT = 2.0
 SOCKET_TIMEOUT = 3.0
 DEFAULT_SENTINEL_PORT = 26379
 
-_LOST = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError)
+_LOST = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.exceptions.NoScriptError)
 _LOST_REPLIES = ("UNBLOCKED", "MASTERDOWN", "NOREPLICAS")
 
 

@@ -74,6 +74,20 @@ class ServiceBroker(RedisBroker):
             self.run_script("beat", self.broker_id)
             self._beat_at = time.monotonic()
 
+    def script_command(self, script: str, *arguments: Any) -> tuple[Any, ...]:
+        """Give the command that runs one of the scripts in ``lua/``, once :meth:`load_scripts` was called."""
+        return ("EVALSHA", self._scripts[script].sha, 1, self.namespace, *arguments)
+
+    def load_scripts(self) -> None:
+        """Give Redis the scripts; a restarted or promoted one has none.
+
+        Raises:
+            ConnectionClosed: If Redis did not answer in time.
+        """
+        with lost_connections():
+            for text in SCRIPTS.values():
+                self.client.script_load(text)
+
     def run_script(self, script: str, *arguments: Any) -> Any:
         """Run one of the scripts in ``lua/``.
 

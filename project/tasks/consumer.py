@@ -13,11 +13,14 @@ from dramatiq.errors import BrokerConnectionError, DecodeError
 
 from project.tasks.acks import ACK, NACK, Successor
 from project.tasks.addresses import lost_connections
+from project.tasks.wire import Wire
 
 if TYPE_CHECKING:
     from project.tasks.broker import ServiceBroker
 
 logger = logging.getLogger(__name__)
+
+Pair = tuple[bytes, bytes]
 
 LONGEST_WAIT = 1.0
 ROOM_WAIT = 0.25
@@ -39,8 +42,9 @@ class QueueConsumer(Consumer):
         self.inbox = f"{broker.namespace}:__inbox__.{broker.broker_id}.{queue_name}"
         self._fetched: deque[Delivery] = deque()
         self._pause = 0.0
-        self._woken = False
+        self._early: list[Pair] = []
         self._may_have_strays = True
+        self._wire = Wire(broker.client)
 
     def __next__(self) -> MessageProxy | None:
         """Give the next message, or ``None`` after at most about a second; never raises for a lost connection."""
@@ -71,10 +75,14 @@ class QueueConsumer(Consumer):
         """Put back whatever has not been handed out."""
         unstarted, self._fetched = self._fetched, deque()
         self.broker.work.release(self.queue_name, len(unstarted))
+        self._wire.close()
         self.requeue(unstarted)
+        self._give_back_early()
 
     def _next(self) -> MessageProxy | None:
         if not self._fetched:
+            self._fill()
+        if self._early:
             self._fill()
         if not self._fetched:
             return None
@@ -83,7 +91,7 @@ class QueueConsumer(Consumer):
 
     def _fill(self) -> None:
         work = self.broker.work
-        room = work.reserve(self.queue_name, timeout=0 if self._woken else ROOM_WAIT)
+        room = work.reserve(self.queue_name, timeout=0 if self._early else ROOM_WAIT)
         if not room:
             return self._wait_for_room()
         try:
@@ -98,29 +106,34 @@ class QueueConsumer(Consumer):
         deliveries = (self._open(*pair) for pair in self._take(count))
         return [delivery for delivery in deliveries if delivery]
 
-    def _take(self, count: int) -> list[tuple[bytes, bytes]]:
-        """Fetch ids and payloads."""
-        self._woken = False
-        reply = self.broker.run_script("fetch", self.broker.broker_id, self.queue_name, count)
-        return list(zip(reply[::2], reply[1::2], strict=True))
+    def _take(self, count: int) -> list[Pair]:
+        """Give ids and payloads: those that came with the end of the last wait, or else fetched now."""
+        if self._early:
+            early, self._early = self._early, []
+            return early
+        return _pairs(self._wire.send(self._fetch_command(count))[0])
 
-    def _wait_for_message(self, seconds: float = LONGEST_WAIT) -> None:
-        """Let Redis wake exactly one waiting worker per message, the one that waits longest."""
-        with lost_connections():
-            self._woken = bool(
-                self.broker.client.blmove(
-                    f"{self.broker.namespace}:{self.queue_name}", self.inbox, seconds, "LEFT", "RIGHT"
-                )
-            )
+    def _wait_for_message(self, *, seconds: float = LONGEST_WAIT, count: int = 1) -> None:
+        """Let Redis wake exactly one waiting worker per message, the one that waits longest, and give it that."""
+        queue = f"{self.broker.namespace}:{self.queue_name}"
+        wait = ("BLMOVE", queue, self.inbox, "LEFT", "RIGHT", seconds)
+        self._early = _pairs(self._wire.send(wait, self._fetch_command(count))[1])
+
+    def _fetch_command(self, count: int) -> tuple[Any, ...]:
+        return self.broker.script_command("fetch", self.broker.broker_id, self.queue_name, count)
 
     def _wait_for_room(self) -> None:
         """Keep nothing that other processes could run sooner."""
-        if self._woken:
-            self._give_back([])
-            self._woken = False
+        if self._early:
+            self._give_back_early()
         elif self.broker.work.is_stuck() and (unstarted := self.broker.work.take_back(self.queue_name)):
             self.requeue(unstarted)
         self.broker.beat()
+
+    def _give_back_early(self) -> None:
+        early, self._early = self._early, []
+        if early:
+            self._give_back(redis_message_id.decode() for redis_message_id, _ in early)
 
     def _open(self, redis_message_id: bytes, payload: bytes) -> Delivery | None:
         message = self._read(redis_message_id, payload)
@@ -150,13 +163,14 @@ class QueueConsumer(Consumer):
         self.broker.work.release(self.queue_name, len(self._fetched))
         self._fetched.clear()
         self.broker.work.take_back(self.queue_name)
-        self._may_have_strays, self._woken = True, False
+        self._may_have_strays, self._early = True, []
         self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
         logger.warning("Queue %s lost Redis, trying again in %.1f s: %s", self.queue_name, self._pause, error)
         time.sleep(self._pause)
 
     def _give_back_strays(self) -> None:
         """Give back everything Redis says this process holds, but what is running or just done."""
+        self.broker.load_scripts()
         kept = self.broker.work.running(self.queue_name) | self.broker.acks.unsent(self.queue_name)
         with lost_connections():
             self.broker.client.sadd(f"{self.broker.namespace}:__queues__", self.queue_name)
@@ -175,3 +189,7 @@ def _decode(payload: bytes, *, queue_name: str, redis_message_id: str) -> Messag
     if not isinstance(message.actor_name, str) or not isinstance(message.options, dict):
         raise DecodeError("The payload is JSON, but not a message.", payload, None)
     return message.copy(queue_name=queue_name, options={"redis_message_id": redis_message_id})
+
+
+def _pairs(reply: list[bytes]) -> list[Pair]:
+    return list(zip(reply[::2], reply[1::2], strict=True))

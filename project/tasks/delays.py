@@ -7,7 +7,7 @@ from dramatiq import Message
 from dramatiq.broker import MessageProxy
 from dramatiq.common import q_name
 
-from project.tasks.consumer import LONGEST_WAIT, ROOM_WAIT, Delivery, QueueConsumer
+from project.tasks.consumer import LONGEST_WAIT, ROOM_WAIT, Delivery, Pair, QueueConsumer
 
 LARGEST_BATCH = 200
 SHORTEST_WAIT = 0.005
@@ -23,17 +23,15 @@ class DelayConsumer(QueueConsumer):
         self._park(self._take(LARGEST_BATCH))
         seconds = self._move_due()
         if seconds > 0:
-            self._wait_for_message(max(SHORTEST_WAIT, min(LONGEST_WAIT, seconds)))
+            self._wait_for_message(seconds=max(SHORTEST_WAIT, min(LONGEST_WAIT, seconds)), count=LARGEST_BATCH)
         return None
 
     def _wait_for_stop(self) -> None:
-        if self._woken:
-            self._give_back([])
-            self._woken = False
+        self._give_back_early()
         self.broker.beat()
         time.sleep(ROOM_WAIT)
 
-    def _park(self, pairs: list[tuple[bytes, bytes]]) -> None:
+    def _park(self, pairs: list[Pair]) -> None:
         parked: list[str | float] = []
         for pair in pairs:
             if message := self._read(*pair):
