@@ -77,6 +77,8 @@ def take_over(lock: Path) -> int:
         holder = os.pread(descriptor, 20, 0).decode()
         if number and holder:
             signal_group(int(holder), number)
+            # A stopped process ends only when it goes on.
+            signal_group(int(holder), signal.SIGCONT)
     os.close(descriptor)
     raise LeftoverError(
         f"A process of an earlier run still uses {lock.parent}: end it ({holder or 'id unknown'}) first."
