@@ -161,6 +161,7 @@ TASKS_STORED_CALLS = [
 ]
 # It deletes rows of a table that nothing here writes.
 DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]
+DRAMATIQ_ENCODER = "project.tasks.encoder.Encoder"
 DRAMATIQ_BROKER = {
     "BROKER": "project.tasks.broker.ServiceBroker",
     "OPTIONS": {"url": REDIS_URL, "namespace": environment.broker_namespace},

@@ -7,11 +7,12 @@ consumed). What goes over the wire is in ``lua/``.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from dramatiq import Message, Middleware
+from dramatiq import Message, Middleware, get_encoder
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis, dq_name
@@ -26,6 +27,7 @@ from project.tasks.janitor import Sightings, rescue
 from project.tasks.work_queue import WorkQueue
 
 SCRIPTS = {path.stem: path.read_text() for path in Path(__file__).with_name("lua").glob("*.lua")}
+FIELDS = tuple(field.name for field in fields(Message))
 CHUNK = 500
 CHUNK_BYTES = 1_000_000
 BEAT_EVERY = 1.0
@@ -110,7 +112,7 @@ class ServiceBroker(RedisBroker):
         """
         stamped = _stamp(message._message if isinstance(message, MessageProxy) else message, delay)
         self.emit_before("enqueue", stamped, delay)
-        sent = stamped.queue_name, stamped.options["redis_message_id"], stamped.encode()
+        sent = stamped.queue_name, stamped.options["redis_message_id"], _encode(stamped)
         if isinstance(message, Delivery):
             message.successor = sent
         else:
@@ -125,11 +127,11 @@ class ServiceBroker(RedisBroker):
             ConnectionClosed: If the broker did not answer in time; the chunks before the failed one were sent.
         """
         stamped = [_stamp(message, None) for message in messages]
-        for message in stamped:
+        for message in stamped if self._listeners("before_enqueue") else ():
             self.emit_before("enqueue", message, None)
         for queue, arguments in _chunks(stamped):
             self.run_script("enqueue", queue, *arguments)
-        for message in stamped:
+        for message in stamped if self._listeners("after_enqueue") else ():
             self.emit_after("enqueue", message, None)
         return stamped
 
@@ -195,12 +197,16 @@ def _stamp(message: Message[Any], delay: int | None) -> Message[Any]:
     return stamped
 
 
+def _encode(message: Message[Any]) -> bytes:
+    return get_encoder().encode({name: getattr(message, name) for name in FIELDS})
+
+
 def _chunks(messages: Sequence[Message[Any]]) -> Iterator[tuple[str, list[str | bytes]]]:
     """Group what is to be sent by queue, in pieces that do not hold Redis up."""
     pieces: dict[str, list[str | bytes]] = {}
     sizes: dict[str, int] = {}
     for message in messages:
-        payload = message.encode()
+        payload = _encode(message)
         piece = pieces.setdefault(message.queue_name, [])
         piece += (message.options["redis_message_id"], payload)
         size = sizes[message.queue_name] = sizes.get(message.queue_name, 0) + len(payload)
