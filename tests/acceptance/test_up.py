@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from project.embedded.server import free_port
+from project.embedded.spawn import take_over
 from tests.acceptance.processes import Running
 from tests.eventually import eventually
 
@@ -92,6 +93,8 @@ def up() -> Iterator[Up]:
         yield up
         for run in up.runs:
             run.kill_group()
+        for lock in up.data.glob("**/*.lock"):
+            os.close(take_over(lock))
         eventually(lambda: not up.left(), timeout=30)
 
 
