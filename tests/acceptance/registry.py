@@ -1,0 +1,21 @@
+"""The service's tasks and those of acceptance tests."""
+
+from project.registry import TasksRegistry
+from tests.acceptance import tasks
+
+
+class AcceptanceRegistry(TasksRegistry):
+    """One attribute for each task."""
+
+    note = tasks.note
+    wait = tasks.wait
+    wait_and_fail = tasks.wait_and_fail
+    crash = tasks.crash
+    single = tasks.single
+    member = tasks.member
+    double = tasks.double
+    brief = tasks.brief
+    only_one = tasks.only_one
+
+
+registry = AcceptanceRegistry()

@@ -1,0 +1,137 @@
+"""Tasks of acceptance tests; what they did is in a file, which no transaction takes back.
+
+A test makes a `Diary` and starts its worker processes with `service.environment |= diary.environment`.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from project.tasks.context import current_run
+from project.tasks.task import task
+from tests.eventually import eventually
+
+_SOON = timedelta(milliseconds=10)
+
+
+@dataclass(frozen=True)
+class Diary:
+    """What tasks did, in the order in which they did it.
+
+    Args:
+        directory: Where the file is, and the files that tasks wait for.
+    """
+
+    directory: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What worker processes must be started with."""
+        return {"DIARY": str(self.directory), "DJANGO_SETTINGS_MODULE": "tests.acceptance.settings"}
+
+    def write(self, word: str, label: str = "") -> None:
+        """Add a line: the process, a word, a label."""
+        with (self.directory / "diary").open("a") as lines:
+            lines.write(f"{os.getpid()} {word} {label}\n")
+
+    def read(self, word: str) -> list[str]:
+        """Return the labels that were written with a word, in order."""
+        return [label for _, said, label in self._lines() if said == word]
+
+    def processes(self, word: str) -> list[int]:
+        """Return which processes wrote a word, in order."""
+        return [int(pid) for pid, said, _ in self._lines() if said == word]
+
+    def allow(self, label: str) -> None:
+        """Let tasks end that wait for the label."""
+        (self.directory / f"{label}.go").touch()
+
+    def wait_until_allowed(self, *labels: str) -> None:
+        """Wait for one of the labels, in short steps, so that an interrupt can arrive between two."""
+        paths = [self.directory / f"{label}.go" for label in labels]
+        eventually(lambda: any(path.exists() for path in paths), timeout=60, every=0.01)
+
+    def _lines(self) -> list[list[str]]:
+        path = self.directory / "diary"
+        return [line.split(" ", 2) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def diary() -> Diary:
+    """Return the diary of the test that started this process."""
+    return Diary(Path(os.environ["DIARY"]))
+
+
+def _attempt() -> int:
+    run = current_run()
+    return run.attempt if run else 0
+
+
+@task("acceptance.note")
+def note(*, label: str) -> str:
+    """Write the label down."""
+    diary().write("noted", label)
+    return label
+
+
+@task("acceptance.wait", max_retries=0)
+def wait(*, label: str) -> str:
+    """Begin, wait to be allowed to end (all attempts, or this one alone), and end; tell which attempt that was."""
+    diary().write("began", label)
+    try:
+        diary().wait_until_allowed(label, f"{label}-{_attempt()}")
+    except BaseException as error:
+        diary().write("interrupted", type(error).__name__)
+        raise
+    diary().write("ended", label)
+    return f"attempt {_attempt()}"
+
+
+@task("acceptance.wait_and_fail", min_backoff=_SOON, max_backoff=_SOON)
+def wait_and_fail(*, label: str) -> str:
+    """Wait to be allowed to end; fail in the first attempt."""
+    diary().write("began", label)
+    diary().wait_until_allowed(label)
+    if _attempt() == 1:
+        diary().write("failed", label)
+        raise ValueError(label)
+    return f"attempt {_attempt()}"
+
+
+@task("acceptance.crash")
+def crash() -> None:
+    """Take the whole process down, as a segmentation fault does."""
+    diary().write("crashed")
+    os._exit(139)
+
+
+@task("acceptance.single", max_concurrency=1)
+def single(*, label: str) -> str:
+    """Wait, as the only run of this task."""
+    return wait(label=label)
+
+
+@task("acceptance.member", max_retries=0)
+def member(*, number: int) -> int:
+    """Take a moment."""
+    time.sleep(0.01)
+    return number
+
+
+@task("acceptance.double")
+def double(number: int) -> int:
+    """Be a step of a chain."""
+    diary().write("doubled", str(number))
+    return 2 * number
+
+
+@task("acceptance.brief", time_limit=timedelta(seconds=1))
+def brief(*, label: str) -> str:
+    """Wait as `wait` does, but not for long."""
+    return wait(label=label)
+
+
+@task("acceptance.only_one", unique=True)
+def only_one(*, key: str) -> None:
+    """Be sent again and again, and run once."""
