@@ -8,6 +8,7 @@ consumed). What goes over the wire is in ``lua/``.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -24,6 +25,7 @@ from project.tasks.consumer import Delivery, QueueConsumer
 from project.tasks.delays import DelayConsumer
 from project.tasks.drain import Drain
 from project.tasks.janitor import Sightings, rescue
+from project.tasks.wire import Wire
 from project.tasks.work_queue import WorkQueue
 
 SCRIPTS = {path.stem: path.read_text() for path in Path(__file__).with_name("lua").glob("*.lua")}
@@ -124,13 +126,17 @@ class ServiceBroker(RedisBroker):
         """Send many messages in few round trips, as :meth:`enqueue` sends one.
 
         Raises:
-            ConnectionClosed: If the broker did not answer in time; the chunks before the failed one were sent.
+            ConnectionClosed: If the broker did not answer in time; some of the messages may have been sent.
         """
         stamped = [_stamp(message, None) for message in messages]
         for message in stamped if self._listeners("before_enqueue") else ():
             self.emit_before("enqueue", message, None)
-        for queue, arguments in _chunks(stamped):
-            self.run_script("enqueue", queue, *arguments)
+        chunks = _chunks(stamped)
+        for queue, arguments in islice(chunks, 1):
+            self.run_script("enqueue", queue, *arguments)  # which also sees to it that Redis has the script
+        wire = Wire(self.client)
+        wire.stream([self.script_command("enqueue", queue, *arguments)] for queue, arguments in chunks)
+        wire.close()
         for message in stamped if self._listeners("after_enqueue") else ():
             self.emit_after("enqueue", message, None)
         return stamped

@@ -4,9 +4,12 @@ Redis goes on with the commands behind a blocking one the moment it ends, so a w
 itself with the reply that wakes it, and not only the news that there is one.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from project.tasks.addresses import lost_connections
+
+Command = tuple[Any, ...]
 
 
 class Wire:
@@ -20,8 +23,16 @@ class Wire:
         self._pool = client.connection_pool
         self._connection: Any = None
 
-    def send(self, *commands: tuple[Any, ...]) -> list[Any]:
+    def send(self, *commands: Command) -> list[Any]:
         """Send commands together and give their replies.
+
+        Raises:
+            ConnectionClosed: If Redis did not answer in time; what it did of the commands is unknown.
+        """
+        return self.stream([commands])
+
+    def stream(self, batches: Iterable[Iterable[Command]]) -> list[Any]:
+        """Send batches as they are made, while Redis works on those before, and give all replies.
 
         Raises:
             ConnectionClosed: If Redis did not answer in time; what it did of the commands is unknown.
@@ -29,8 +40,11 @@ class Wire:
         with lost_connections():
             connection = self._connection or self._pool.get_connection()
             try:
-                connection.send_packed_command(connection.pack_commands(commands))
-                replies = [connection.read_response() for _ in commands]
+                sent = 0
+                for batch in map(list, batches):
+                    connection.send_packed_command(connection.pack_commands(batch))
+                    sent += len(batch)
+                replies = [connection.read_response() for _ in range(sent)]
             except BaseException:
                 self._connection = None
                 connection.disconnect()
