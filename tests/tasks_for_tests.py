@@ -77,6 +77,12 @@ def nul() -> str:
     return "\x00"
 
 
+@task("tests.echo")
+def echo(*, text: str) -> str:
+    """Return what it is given."""
+    return text
+
+
 @task("tests.slow", max_retries=0, time_limit=timedelta(milliseconds=200))
 def slow() -> None:
     """Use up the time limit, and clean up."""

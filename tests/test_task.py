@@ -154,3 +154,8 @@ def test_one_run_id_is_sent_once(db: None, broker: ServiceBroker) -> None:
     tasks.add.using(run_id=run_id).send(1)
     with pytest.raises(IntegrityError), transaction.atomic():
         tasks.add.using(run_id=run_id).send(1)
+
+
+def test_results_keep_their_quotes_backslashes_and_braces(worker: Worker) -> None:
+    text = '{"a": "b\\"}, \\{x}\' é\n'
+    assert tasks.echo.send(text=text).result(timeout=10) == text

@@ -21,7 +21,7 @@ from project.tasks.cause import Cause
 from project.tasks.groups import GroupCommit
 from project.tasks.models import PausedQueue, TaskRun
 from project.tasks.persistence import insist
-from project.tasks.statements import run_prepared
+from project.tasks.statements import array, run_prepared
 
 log = structlog.get_logger(__name__)
 
@@ -31,14 +31,14 @@ BLOCKED_FOR = timedelta(seconds=1)
 # The last line lets a claim be repeated whose reply was lost with the connection.
 _CLAIM = """
     UPDATE tasks_taskrun AS run
-       SET state = 'running', attempts = run.attempts + 1, worker_id = %(worker)s,
+       SET state = 'running', attempts = run.attempts + 1, worker_id = %(worker)s::uuid,
            started_at = clock_timestamp(), finished_at = NULL, progress = NULL, progress_note = ''
       FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS message (id, attempt)
      WHERE run.id = message.id
        AND (run.state IN ('pending', 'queued', 'retrying') AND run.attempts = message.attempt
             AND (run.expires_at IS NULL OR run.expires_at > clock_timestamp())
             AND NOT EXISTS (SELECT FROM tasks_pausedqueue AS paused WHERE paused.queue = run.queue)
-            OR run.state = 'running' AND run.attempts = message.attempt + 1 AND run.worker_id = %(worker)s)
+            OR run.state = 'running' AND run.attempts = message.attempt + 1 AND run.worker_id = %(worker)s::uuid)
  RETURNING run.id, run.attempts, run.task, run.arguments, run.source, run.user_id, run.request_id,
            run.started_at, run.next_steps
 """
@@ -97,9 +97,9 @@ def claim_run(message: dramatiq.Message[Any], *, max_concurrency: int | None) ->
 
 def _claim_all(messages: Sequence[dramatiq.Message[Any]]) -> list[Claim | None]:
     values = {
-        "ids": [message.message_id for message in messages],
-        "attempts": [message.options["attempt"] for message in messages],
-        "worker": this_worker.id,
+        "ids": array(message.message_id for message in messages),
+        "attempts": array(message.options["attempt"] for message in messages),
+        "worker": str(this_worker.id),
     }
     claims = {str(row[0]): _claim_of(*row) for row in run_prepared(_CLAIM, values)}
     return [claims.get(message.message_id) for message in messages]

@@ -23,7 +23,7 @@ from project.tasks.groups import GroupCommit
 from project.tasks.models import TaskAttempt, TaskRun
 from project.tasks.persistence import insist
 from project.tasks.policy import Policy
-from project.tasks.statements import run_prepared
+from project.tasks.statements import array, run_prepared
 
 _SUCCEED = """
     UPDATE tasks_taskrun AS run
@@ -31,7 +31,7 @@ _SUCCEED = """
            error_type = '', error = '', traceback = '', fingerprint = ''
       FROM unnest(%(ids)s::uuid[], %(attempts)s::int[], %(results)s::jsonb[]) AS done (id, attempt, result)
      WHERE run.id = done.id AND run.state = 'running'
-       AND run.attempts = done.attempt AND run.worker_id = %(worker)s
+       AND run.attempts = done.attempt AND run.worker_id = %(worker)s::uuid
  RETURNING run.id
 """
 
@@ -53,10 +53,10 @@ def record_success(claim: Claim, result: str) -> bool:
 
 def _succeed_all(done: Sequence[tuple[Claim, str]]) -> list[bool]:
     values = {
-        "ids": [claim.run_id for claim, _ in done],
-        "attempts": [claim.attempt for claim, _ in done],
-        "results": [result for _, result in done],
-        "worker": done[0][0].worker_id,
+        "ids": array(claim.run_id for claim, _ in done),
+        "attempts": array(claim.attempt for claim, _ in done),
+        "results": array(result for _, result in done),
+        "worker": str(done[0][0].worker_id),
     }
     kept = {row[0] for row in run_prepared(_SUCCEED, values)}
     return [claim.run_id in kept for claim, _ in done]

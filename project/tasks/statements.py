@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -30,6 +30,12 @@ def run_prepared(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     with connection.wrap_database_errors, psycopg.Cursor(_ready_connection()) as cursor:
         cursor.execute(sql.encode(), values, prepare=True)
         return cursor.fetchall()
+
+
+def array(values: Iterable[object]) -> str:
+    """Write values as a PostgreSQL array; psycopg takes ten times as long for a list."""
+    quoted = (str(value).replace("\\", r"\\").replace('"', r"\"") for value in values)
+    return "{" + ",".join(f'"{value}"' for value in quoted) + "}"
 
 
 def bound_statements(limit: timedelta) -> None:
