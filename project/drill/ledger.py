@@ -1,0 +1,97 @@
+"""A table of what was executed when, on the database's clock, which tells exactly what went wrong."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection
+
+_CREATE = """
+    CREATE TABLE IF NOT EXISTS drill_execution (
+        id uuid PRIMARY KEY,
+        run_id uuid NOT NULL,
+        pid int NOT NULL,
+        began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        ended_at timestamptz,
+        outcome text NOT NULL DEFAULT ''
+    )
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """One execution of a run's code.
+
+    Args:
+        run_id: The run.
+        pid: The worker process.
+        began_at: Seconds since 1970.
+        ended_at: The same; None if its end was not written down.
+        outcome: "done", "interrupted", or "" without an end.
+    """
+
+    run_id: UUID
+    pid: int
+    began_at: float
+    ended_at: float | None
+    outcome: str
+
+
+def create() -> None:
+    """Make the table."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CREATE)
+
+
+def drop() -> None:
+    """Remove it."""
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS drill_execution")
+
+
+def begin(execution: UUID, *, run_id: UUID, pid: int) -> None:
+    """Write down that an execution begins; a second time changes nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO drill_execution (id, run_id, pid) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            [execution, run_id, pid],
+        )
+
+
+def end(execution: UUID, *, outcome: str) -> None:
+    """Write down that an execution ended, and how."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE drill_execution SET ended_at = clock_timestamp(), outcome = %s WHERE id = %s AND ended_at IS NULL",
+            [outcome, execution],
+        )
+
+
+def busy(pids: list[int]) -> list[int]:
+    """Return which of some processes execute something now."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT pid FROM drill_execution WHERE ended_at IS NULL AND pid = ANY(%s)", [pids])
+        return [pid for (pid,) in cursor.fetchall()]
+
+
+def executions() -> list[Execution]:
+    """Return everything in the order in which it began."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, pid, extract(epoch FROM began_at)::float8, extract(epoch FROM ended_at)::float8, outcome"
+            " FROM drill_execution ORDER BY began_at"
+        )
+        return [
+            Execution(run_id=run_id, pid=pid, began_at=began_at, ended_at=ended_at, outcome=outcome)
+            for run_id, pid, began_at, ended_at, outcome in cursor.fetchall()
+        ]
+
+
+def clock_ahead() -> float:
+    """Return how many seconds the database's clock is ahead of this machine's."""
+    with connection.cursor() as cursor:
+        before = time.time()
+        cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
+        return float(cursor.fetchone()[0]) - (before + time.time()) / 2

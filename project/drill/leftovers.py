@@ -1,0 +1,17 @@
+"""Removes a drill's traces from configured servers."""
+
+from project.drill import ledger
+from project.drill.tasks import QUEUE, execute
+from project.tasks.models import TaskRun
+from project.tasks.outbox import broker
+
+
+def clean_up() -> None:
+    """Delete the drill's table, its runs and what is left of its queue."""
+    ledger.drop()
+    TaskRun.objects.filter(task=execute.actor_name).delete()
+    namespace = broker().namespace
+    for pattern in (f"{namespace}:{QUEUE}", f"{namespace}:{QUEUE}.*", f"{namespace}:__*__.*.{QUEUE}*"):
+        for key in broker().client.scan_iter(match=pattern):
+            broker().client.delete(key)
+    broker().client.srem(f"{namespace}:__queues__", QUEUE, f"{QUEUE}.DQ")

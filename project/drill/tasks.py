@@ -1,0 +1,38 @@
+"""The drill's task."""
+
+import os
+import time
+from datetime import timedelta
+from uuid import uuid4
+
+from dramatiq.threading import Interrupt
+
+from project.drill import ledger
+from project.tasks.context import current_run
+from project.tasks.persistence import insist
+from project.tasks.task import task
+
+#: A queue of its own, so that no other worker takes its runs and its workers take no others.
+QUEUE = "drill"
+
+
+@task(
+    "drill.execute",
+    queue=QUEUE,
+    max_retries=50,
+    min_backoff=timedelta(milliseconds=100),
+    max_backoff=timedelta(seconds=1),
+)
+def execute(*, milliseconds: int) -> None:
+    """Write down that it began, take a while, write down that it ended."""
+    run = current_run()
+    if run is None:
+        raise RuntimeError("The drill's task runs in a worker only.")
+    execution = uuid4()
+    insist(lambda: ledger.begin(execution, run_id=run.run_id, pid=os.getpid()))
+    try:
+        time.sleep(milliseconds / 1000)
+    except Interrupt:
+        insist(lambda: ledger.end(execution, outcome="interrupted"))
+        raise
+    insist(lambda: ledger.end(execution, outcome="done"))
