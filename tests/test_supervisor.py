@@ -91,6 +91,17 @@ def test_the_one_that_takes_its_place_is_told_whom_to_bury(pool: Pool) -> None:
     assert (pool.directory / f"{successor}.ready").read_text() == f"--bury id-{victim}"
 
 
+def test_who_died_is_passed_on_until_somebody_has_buried_it(pool: Pool) -> None:
+    (pool.directory / "orders").write_text("forget")
+    pool.start_and_wait(processes=1)
+    (first,) = pool.left("ready")
+    os.kill(first, signal.SIGKILL)
+    (second,) = pool.wait_for_ready(2) - {first}
+    os.kill(second, signal.SIGKILL)
+    (third,) = pool.wait_for_ready(3) - {first, second}
+    assert (pool.directory / f"{third}.ready").read_text() == f"--bury id-{first},id-{second}"
+
+
 def test_a_process_that_keeps_dying_is_started_again_after_longer_and_longer_pauses(pool: Pool) -> None:
     pool.start_and_wait(processes=1)
     for deaths in (1, 2, 3):

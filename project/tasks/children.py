@@ -15,7 +15,7 @@ from collections.abc import Sequence
 log = logging.getLogger("supervisor")
 
 #: A process that dies sooner than this many seconds after it was ready counts as failing.
-HEALTHY_AFTER = 5.0
+HEALTHY_AFTER = 1.0
 #: Seconds before a failing process is started again: none, then these doubled each time.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
@@ -24,7 +24,7 @@ class Child:
     """One process of the pool, which is started again and again.
 
     Args:
-        command: The program and its arguments; `--bury` and what a process said that died is added to them.
+        command: The program and its arguments; `--bury` and the names of who died in its place is added to them.
         output: The descriptor it writes to.
     """
 
@@ -32,6 +32,7 @@ class Child:
         self._command = list(command)
         self._output = output
         self._names = ""
+        self._unburied: list[str] = []
         self._deaths = 0
         self._start_at: float | None = None
 
@@ -46,9 +47,9 @@ class Child:
         return self._ready_at is not None and self.poll() is None
 
     def start(self) -> None:
-        """Start the process; if one before it died, it first frees what that one had claimed."""
+        """Start the process; it frees what those had claimed that died in its place."""
         ours, theirs = socket.socketpair()
-        bury = ["--bury", self._names] if self._names else []
+        bury = ["--bury", ",".join(self._unburied)] if self._unburied else []
         with theirs:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - our own command
                 [*self._command, *bury],
@@ -113,6 +114,8 @@ class Child:
         if line.startswith("ready"):
             self._ready_at = time.monotonic()
             self._names = line.removeprefix("ready").strip()
+        elif line == "buried":
+            self._unburied.clear()
         elif line == "replace me":
             self.wants_replacement = True
 
@@ -120,8 +123,10 @@ class Child:
         """Return how many seconds to wait, after saying why."""
         if self._is_told and self.poll() == 0:
             log.info("Process %d has drained; starting another in its place.", self.pid)
-            self._deaths, self._names = 0, ""
+            self._deaths = 0
             return 0.0
+        if self._names:
+            self._unburied.append(self._names)
         is_healthy = self._ready_at is not None and time.monotonic() - self._ready_at > HEALTHY_AFTER
         self._deaths = 1 if is_healthy else self._deaths + 1
         pause = 0.0 if self._deaths == 1 else min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._deaths - 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -35,12 +36,12 @@ class Membership(Middleware):
 
     Args:
         line: To the supervisor.
-        bury: What the process said that died in this one's place; what it had claimed is free at once then.
+        bury: The names of processes that died in this one's place; what they had claimed is free at once then.
         max_runs: How many messages this one may process; 0 for any number.
         max_memory: How many MiB it may occupy; 0 for any amount.
     """
 
-    def __init__(self, line: Line, *, bury: str, max_runs: int, max_memory: int) -> None:
+    def __init__(self, line: Line, *, bury: Sequence[str], max_runs: int, max_memory: int) -> None:
         self._line = line
         self._bury = bury
         self._max_runs = max_runs
@@ -49,13 +50,14 @@ class Membership(Middleware):
         self._has_asked = False
 
     def after_worker_boot(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:  # type: ignore[override]
-        """Say that this process works, and under which names, and bury its predecessor."""
+        """Say that this process works, and under which names, and bury its predecessors."""
         self._line.say(f"ready {this_worker.id}/{broker.broker_id}")
-        if self._bury:
-            worker_id, _, broker_id = self._bury.partition("/")
-            insist(lambda: _free_runs_of(UUID(worker_id)))
+        for dead in self._bury:
+            worker_id, _, broker_id = dead.partition("/")
+            _free_runs_of(UUID(worker_id))
             _give_back_from(broker_id, broker=broker, queues=list(worker.consumers))
-            connections.close_all()
+        connections.close_all()
+        self._line.say("buried")
 
     def after_process_message(
         self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
@@ -86,8 +88,8 @@ def resident_bytes() -> int:
 
 def _free_runs_of(worker_id: UUID) -> None:
     """Free the runs of a process that is certainly dead, without waiting for its silence to prove it."""
-    Worker.objects.filter(id=worker_id).delete()
-    freed = free_runs(TaskRun.objects.filter(worker_id=worker_id))
+    insist(lambda: Worker.objects.filter(id=worker_id).delete())
+    freed = insist(lambda: free_runs(TaskRun.objects.filter(worker_id=worker_id)))
     log.warning("predecessor_buried", worker_id=str(worker_id), freed=freed)
 
 

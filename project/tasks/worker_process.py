@@ -34,8 +34,9 @@ def load() -> None:
 
     from project.tasks.membership import Membership  # noqa: PLC0415
 
+    bury = _options.bury.split(",") if _options.bury else []
     get_broker().add_middleware(
-        Membership(_options.line, bury=_options.bury, max_runs=_options.max_runs, max_memory=_options.max_memory)
+        Membership(_options.line, bury=bury, max_runs=_options.max_runs, max_memory=_options.max_memory)
     )
 
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _own() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="worker_process", add_help=False, allow_abbrev=False)
-    parser.add_argument("--bury", default="", help="what the process said that died in this one's place")
+    parser.add_argument("--bury", default="", help="names of processes that died in this one's place, with commas")
     parser.add_argument("--max-runs", type=int, default=0)
     parser.add_argument("--max-memory", type=int, default=0, help="in MiB")
     parser.add_argument("--run-fork", help="'module:function'")
