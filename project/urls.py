@@ -6,12 +6,16 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from project.api import api
+from project.dashboard.metrics import metrics
+from project.dashboard.views import operations
 from project.errors import API_PREFIX, no_such_page
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="api:openapi-view")),
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}ninja/favicon.png")),
+    path("admin/operations/", admin.site.admin_view(operations), name="operations"),
     path("admin/", admin.site.urls),
+    path("metrics", metrics),
     path("", include("project.health.urls")),
     path("", api.urls),
     # Django's own 404 page is HTML, and a missing slash would be answered with a redirect.

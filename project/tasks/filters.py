@@ -31,6 +31,7 @@ class RunFilter(BaseModel):
         schedule: The schedule that sent them.
         fingerprint: The kind of failure they died of.
         error_type: The exception they died of.
+        batch: The batch they belong to.
         since: Sent at this time or later.
         until: Sent before this time.
     """
@@ -43,6 +44,7 @@ class RunFilter(BaseModel):
     schedule: str | None = None
     fingerprint: str | None = None
     error_type: str | None = None
+    batch: UUID | None = None
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
 
@@ -65,12 +67,12 @@ class RunFilter(BaseModel):
             return matching
         oldest = _before(self.until).order_by("-id").values("id")[WINDOW : WINDOW + 1]
         nothing_older = Value(UUID(int=0), output_field=UUIDField())
-        return matching.filter(id__gte=Coalesce(Subquery(oldest), nothing_older))
+        return matching.filter(id__gt=Coalesce(Subquery(oldest), nothing_older))
 
     @property
     def is_windowed(self) -> bool:
         """Whether `newest` looks at the newest runs only: no index leads to the runs of a queue."""
-        return self.queue is not None and self.schedule is None and self.fingerprint is None
+        return self.queue is not None and {self.schedule, self.fingerprint, self.batch} == {None}
 
     def stored(self) -> dict[str, Any]:
         """Return the filter as plain JSON."""

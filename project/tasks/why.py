@@ -39,7 +39,7 @@ def explain(run: TaskRun) -> list[Reason]:
 
 
 def _running(run: TaskRun) -> Iterator[Reason]:
-    worker = Worker.objects.filter(id=run.worker_id).first()
+    worker = Worker.objects.filter(id=run.worker_id).first() if run.worker_id else None
     since = f"since {_at(run.started_at)} (attempt {run.attempts})"
     if worker is None:
         yield Reason("worker_died", f"Its worker is gone; it ran it {since}. Another one takes it within seconds.")
