@@ -10,12 +10,14 @@ import pytest
 from dramatiq import Message
 from dramatiq.broker import MessageProxy
 from dramatiq.common import current_millis
+from dramatiq.worker import ConsumerThread, Worker
 from dramatiq.worker import _WorkQueueItem as Item
 
 from project.tasks import janitor
 from project.tasks.acks import LARGEST_BATCH
 from project.tasks.broker import ServiceBroker
 from project.tasks.consumer import QueueConsumer
+from project.tasks.drain import Drain
 from tests.eventually import eventually
 
 
@@ -124,6 +126,25 @@ def test_closing_gives_back_what_was_not_handed_out(broker: ServiceBroker, consu
 
     consumer.close()
 
+    assert held(broker) == 1
+
+
+def test_a_stopping_worker_hands_back_what_no_thread_started(broker: ServiceBroker, consumer: QueueConsumer) -> None:
+    worker = Worker(broker, worker_threads=1)
+    Drain().before_worker_boot(broker, worker)
+    thread = ConsumerThread(
+        broker=broker, queue_name="default", prefetch=1, work_queue=worker.work_queue, worker_timeout=100
+    )
+    thread.consumer, worker.consumers["default"] = consumer, thread
+    broker.enqueue_many([make_message() for _ in range(2)])
+    broker.work.threads = 2
+    for _ in range(2):
+        worker.work_queue.put(Item(0, take(consumer)))
+    worker.work_queue.get()
+
+    Drain().before_worker_shutdown(broker, worker)
+
+    assert broker.client.llen(f"{broker.namespace}:default") == 1
     assert held(broker) == 1
 
 

@@ -146,21 +146,21 @@ def test_an_unreadable_message_is_dead_alone_and_with_its_bytes(actors: Actors) 
     eventually(lambda: actors.held("fast") == 0)
 
 
-def test_a_worker_told_to_stop_hands_back_at_once_and_takes_no_more(actors: Actors) -> None:
+def test_a_worker_told_to_stop_takes_no_more_at_once(actors: Actors) -> None:
     stopping = actors.start()
-    for number in range(8):
-        actors.send("nap", str(number), 2.5)
-    eventually(lambda: len(actors.did("began")) == 2)
+    actors.send("nap", "running", 2.5)
+    eventually(lambda: actors.did("began"))
     os.kill(stopping.pid, signal.SIGTERM)
+    eventually(lambda: "Stopping worker process" in stopping.output)
     for number in range(8):
         actors.send("note", str(number))
+        actors.send("nap", str(number), 0)
 
-    eventually(lambda: actors.broker.client.llen("dramatiq:slow") == 6, timeout=1.5)
     eventually(lambda: stopping.exit_code is not None)
     assert stopping.exit_code == 0
     assert actors.did("noted") == []
-    assert len(actors.did("ended")) == 2
-    assert actors.broker.client.llen("dramatiq:slow") == 6
+    assert actors.did("began") == actors.did("ended") == ["running"]
+    assert actors.broker.client.llen("dramatiq:slow") == actors.broker.client.llen("dramatiq:fast") == 8
     assert actors.held("slow") == actors.held("fast") == 0
 
 
@@ -197,6 +197,20 @@ def test_a_retry_that_meets_a_dead_broker_is_not_lost(actors: Actors, server: Se
     server.wait_until_ready()
 
     eventually(lambda: actors.did("retried") == ["it"], timeout=8)
+
+
+def test_a_task_that_ended_while_the_broker_was_away_does_not_run_again(actors: Actors, server: Server) -> None:
+    actors.start()
+    actors.send("nap", "it", 0.3)
+    eventually(lambda: actors.did("began"))
+    actors.broker.client.execute_command("WAITAOF", 1, 0, 2000)
+    server.kill()
+    eventually(lambda: actors.did("ended"))
+    server.start()
+    server.wait_until_ready()
+
+    eventually(lambda: actors.broker.client.hlen("dramatiq:slow.msgs") == 0)
+    assert actors.did("began") == ["it"]
 
 
 def test_a_slow_queue_does_not_starve_a_fast_one(actors: Actors) -> None:
