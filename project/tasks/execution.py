@@ -20,6 +20,7 @@ from project.tasks.claims import Claim, claim_run
 from project.tasks.context import running_as
 from project.tasks.errors import ClaimLost, PermanentError
 from project.tasks.interrupts import interrupts
+from project.tasks.isolation import isolation
 from project.tasks.outcomes import record_failure, record_success
 from project.tasks.persistence import insist
 from project.tasks.statements import bound_statements
@@ -51,13 +52,17 @@ def take_delivery(actor_name: str) -> dramatiq.Message[Any] | None:
 
 def execute(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:
     """Run the task for a message, keeping the row's story if it has one."""
-    if "attempt" not in message.options:
+    with isolation.held(alone="alone" in message.options):
+        if "attempt" in message.options:
+            return _run_durable(task, message)
         return _run_fast(task, message)
+
+
+def _run_durable(task: Task[..., Any], message: dramatiq.Message[Any]) -> None:
     with _executing(message.message_id) as is_first:
         claim = claim_run(message, max_concurrency=task.policy.max_concurrency) if is_first else None
         if claim is not None:
             _run_claimed(task, claim)
-    return None
 
 
 def _run_fast(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:

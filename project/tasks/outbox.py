@@ -17,6 +17,7 @@ from dramatiq.errors import BrokerConnectionError
 
 from project.tasks.message import Message
 from project.tasks.models import PausedQueue, TaskRun
+from project.tasks.policy import MAX_DEATHS
 from project.tasks.publication import on_commit
 from project.tasks.rows import NewRun
 
@@ -59,12 +60,13 @@ def message_of(run: NewRun | TaskRun) -> Message[Any]:
     The broker's own id is derived from the run and the attempt, so that publishing one attempt twice
     stores one payload, and the broker can be asked whether it still holds it.
     """
+    last_chance = {"alone": True} if run.deaths == MAX_DEATHS - 1 else {}
     return Message(
         queue_name=run.queue,
         actor_name=run.task,
         args=(),
         kwargs=run.arguments,
-        options={"redis_message_id": redis_message_id(run.id, run.attempts), "attempt": run.attempts},
+        options={"redis_message_id": redis_message_id(run.id, run.attempts), "attempt": run.attempts, **last_chance},
         message_id=str(run.id),
         message_timestamp=int(run.created_at.timestamp() * 1000),
     )

@@ -43,6 +43,11 @@ class NewRun:
         """No worker has claimed it yet."""
         return 0
 
+    @property
+    def deaths(self) -> int:
+        """No worker has died of it yet."""
+        return 0
+
 
 _TYPES = {
     "int": "int",

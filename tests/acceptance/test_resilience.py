@@ -79,6 +79,19 @@ def test_a_run_that_kills_its_worker_three_times_is_dead_and_the_pool_recovers(s
     assert tasks.note.send(label="well").result(timeout=20) == "well"
 
 
+def test_a_run_that_kills_its_worker_takes_no_other_run_with_it(service: Service, diary: Diary) -> None:
+    service.worker(processes=1, threads=4)
+    others = [tasks.wait.send(label=label) for label in ("one", "two", "three")]
+    eventually(lambda: len(diary.read("began")) == 3)
+    poison = tasks.crash.send()
+    eventually(lambda: len(diary.read("crashed")) == 2, timeout=30)
+    for label in ("one", "two", "three"):
+        diary.allow(label)
+
+    assert [other.result(timeout=40) for other in others] == ["attempt 3"] * 3
+    eventually(lambda: state_of(poison.run_id) == TaskRun.State.DEAD, timeout=30)
+
+
 def test_old_processes_are_replaced_and_what_they_run_is_not_cut(service: Service, diary: Diary) -> None:
     pool = service.manage("rundramatiq", "--processes", "1", "--threads", "2", "--max-runs", "5", "--skip-logging")
     long = tasks.wait.send(label="long")
