@@ -85,7 +85,7 @@ class ScheduleAdmin(admin.ModelAdmin):
         return super().changeform_view(request, object_id, form_url, context | (extra_context or {}))
 
     def save_model(self, request: HttpRequest, obj: Schedule, form: Any, change: bool) -> None:
-        """Write only what was edited, so that a form that was open for hours undoes nobody else's change."""
+        """Write only what was edited: the clock may have moved the row on since it was read."""
         if change:
             obj.save(update_fields=form.changed_data)
         else:

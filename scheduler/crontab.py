@@ -4,8 +4,8 @@ The rule. When the hour field covers all 24 hours, a schedule fires at every rea
 matches. Otherwise each nominal local time fires exactly once a day: an ambiguous one at its first occurrence,
 a nonexistent one at the first valid instant after the gap, and several that fall on one instant fire once.
 
-The stepping is ours because no library keeps the rule: APScheduler 3.11 skips and doubles (facts in the README's
-*Decisions*), and croniter 7.0 loses the minutes of a repeated half hour (``*/4 * * * *``, Lord Howe, 2025-04-05).
+The stepping is ours because no library at hand keeps the rule: APScheduler 3.11 skips and doubles days, and croniter
+7.0 loses the minutes of a repeated half hour (``*/4 * * * *`` in Lord Howe on 2025-04-05).
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,8 @@
 """Look at schedules, try cron text, and act on one: `manage.py schedule list|preview|run|enable|disable|reset`."""
 
 import json
+import os
+import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -53,6 +55,8 @@ class Command(BaseCommand):
         try:
             for line in ACTIONS[action](options):
                 self.stdout.write(line)
+        except BrokenPipeError:  # the reader, such as `head`, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except (ScheduleError, TaskError, OverflowError) as error:
             raise CommandError(str(error), returncode=REJECTED) from error
 
