@@ -25,7 +25,7 @@ MOST_GROUPS = 10
 
 @never_cache
 def operations(request: HttpRequest) -> HttpResponse:
-    """Show queues, workers, throughput, schedules and failures: eight queries, however many rows there are."""
+    """Show queues, workers, throughput, schedules and failures: nine queries, however many rows there are."""
     require_look(request)
     queues, workers, tasks = queues_now(), list(living_workers()), recent_throughput()
     schedules = [_schedule(schedule) for schedule in Schedule.objects.all()]

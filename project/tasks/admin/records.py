@@ -18,7 +18,7 @@ from project.tasks.models import OperatorAction, TaskBatch, TaskRun, Worker
 from project.tasks.rescue import DEAD_AFTER
 
 #: What is done to one run.
-RUN_ACTIONS = ("retry", "cancel", "discard")
+RUN_ACTIONS = ("retry", "cancel", "discard", "send")
 
 
 def _members(*states: str) -> Coalesce:
@@ -148,7 +148,7 @@ class ActionFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer what operators can do."""
-        return [(name, name) for name in (*RUN_ACTIONS, "retry all", "stop bulk retry", "pause", "resume")]
+        return [(name, name) for name in (*RUN_ACTIONS, "retry all", "stop bulk retry", "pause", "resume", "prune")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the chosen ones."""

@@ -1,0 +1,1 @@
+"""What `manage.py tasks` does, one module for each kind of thing."""
