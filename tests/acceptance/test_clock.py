@@ -17,6 +17,8 @@ from project.tasks.models import TaskRun
 from scheduler.models import Schedule, Tick
 from tests.acceptance.processes import ROOT, Service
 from tests.eventually import eventually
+from tests.people import a_user
+from todo.services import create_todo
 
 
 def wait_until(moment: float) -> None:
@@ -54,6 +56,19 @@ def test_a_scheduler_that_was_down_over_two_o_clock_sends_it_once_at_start(
     assert [(tick.fire_time, tick.outcome) for tick in ticks("nightly")] == [(missed, Tick.Outcome.CAUGHT_UP)]
     assert TaskRun.objects.filter(schedule="nightly").count() == 1
     assert Schedule.objects.get(id=row.id).next_fire_at == waiting
+
+
+def test_a_cleanup_that_is_due_is_sent_by_the_clock_and_done_by_a_worker(service: Service) -> None:
+    ada = a_user("ada")
+    for number in range(3):
+        create_todo(user=ada, title=f"todo {number}", completed=number < 2)
+    service.worker()
+    Schedule.objects.filter(name="todo cleanup").update(next_fire_at=Now())
+    service.scheduler()
+    runs = TaskRun.objects.filter(schedule="todo cleanup", state=TaskRun.State.SUCCEEDED)
+    run = eventually(runs.first)
+    assert run.result is not None
+    assert run.result["todos_deleted"] == 2
 
 
 def test_an_edit_by_sql_takes_effect_within_five_seconds(service: Service, no_schedules: None) -> None:
