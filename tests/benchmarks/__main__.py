@@ -21,6 +21,7 @@ from tests.benchmarks.lineup import SYSTEMS
 from tests.benchmarks.rounds import FULL, QUICK, compare, ratios
 from tests.benchmarks.stage import BENCH, PEERS_PYTHON, ROOT, Stage, set_up
 
+DOCUMENT = ROOT / "docs" / "performance.md"
 PLOTS = ROOT / "docs" / "performance"
 PARTS = ("cleanup", "clock")
 
@@ -34,7 +35,9 @@ def main() -> None:
     with set_up() as stage:
         figures = _measure(stage, quick=quick)
     figures["seconds"] = round(time.monotonic() - started)
-    print(_text(figures))
+    print(text := _text(figures))
+    if not quick:
+        DOCUMENT.write_text(report.renew(DOCUMENT.read_text(), text))
     written = BENCH / "figures.json" if quick else PLOTS / "figures.json"
     written.parent.mkdir(parents=True, exist_ok=True)
     written.write_text(json.dumps(figures, indent=1) + "\n")

@@ -45,9 +45,8 @@ def _by_payload(stage: Stage, system: System, effort: Effort) -> dict[int, float
         for payload in PAYLOADS:
             print(f"growth: {system.title}, {payload:,} bytes each", flush=True)
             messages = min(system.messages, 200_000_000 // payload)
-            figures[payload] = session.throughput(messages=messages, seconds=effort.drain_seconds, data="x" * payload)[
-                1
-            ]
+            data, seconds = "x" * payload, effort.drain_seconds
+            figures[payload] = session.throughput(messages=messages, seconds=seconds, data=data)
     return figures
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.benchmarks.lineup import SYSTEMS
 
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 COLUMNS = {
     "throughput": ("tasks/s", "{:,.0f}"),
     "send_single": ("send/s", "{:,.0f}"),
@@ -49,6 +50,13 @@ def growth(figures: dict[str, dict[str, dict[int, float]]]) -> str:
             cells = [f"{size:,}: {rate:,.0f}" for size, rate in points.items()]
             rows.append([kind, title, *cells, *([""] * (4 - len(cells)))])
     return _aligned(rows)
+
+
+def renew(document: str, text: str) -> str:
+    """Put the text between a document's two marks."""
+    before, _, rest = document.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n```text\n{text.strip()}\n```\n{END}{after}"
 
 
 def _aligned(rows: Iterable[list[str]]) -> str:

@@ -22,6 +22,7 @@ class Effort:
         idle_seconds: How long the workers are watched while they wait.
         latencies: How many messages are timed.
         backlogs: How many messages wait in the runs that show growth.
+        share: Which part of a system's messages its throughput run sends.
         growth: Whether growth with payload size and number of workers is measured too.
     """
 
@@ -30,11 +31,22 @@ class Effort:
     idle_seconds: float
     latencies: int
     backlogs: tuple[int, ...]
+    share: float
     growth: bool
 
 
-FULL = Effort(3, drain_seconds=6, idle_seconds=8, latencies=200, backlogs=(1_000, 100_000, 1_000_000), growth=True)
-QUICK = Effort(1, drain_seconds=2, idle_seconds=1, latencies=40, backlogs=(1_000, 20_000), growth=False)
+FULL = Effort(
+    rounds=3,
+    drain_seconds=6,
+    idle_seconds=8,
+    latencies=200,
+    backlogs=(1_000, 100_000, 1_000_000),
+    share=1,
+    growth=True,
+)
+QUICK = Effort(
+    rounds=1, drain_seconds=2, idle_seconds=1, latencies=40, backlogs=(1_000, 20_000), share=0.4, growth=False
+)
 
 Samples = dict[str, dict[str, list[float]]]
 
@@ -56,7 +68,9 @@ def _measure(session: Session, effort: Effort, figures: dict[str, list[float]]) 
     figures["memory"].append(session.megabytes())
     if len(figures["idle_cpu"]) < 2:
         figures["idle_cpu"].append(session.idle_cpu(seconds=effort.idle_seconds))
-    measured = session.measure(latencies=effort.latencies, singles=SINGLE_SENDS, seconds=effort.drain_seconds)
+    measured = session.measure(
+        latencies=effort.latencies, singles=SINGLE_SENDS, share=effort.share, seconds=effort.drain_seconds
+    )
     for name, value in measured.items():
         figures[name].append(value)
 

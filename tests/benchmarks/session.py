@@ -47,11 +47,10 @@ class Session:
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     seconds_to_first_task: float = 0.0
 
-    def measure(self, *, latencies: int, singles: int, seconds: float) -> dict[str, float]:
+    def measure(self, *, latencies: int, singles: int, share: float, seconds: float) -> dict[str, float]:
         """Give the start latency of idle workers in milliseconds, and the rates of sending and working."""
-        figures = self._agent(
-            "measure", count=latencies, singles=singles, messages=self.system.messages, seconds=seconds
-        )
+        messages = int(self.system.messages * share)
+        figures = self._agent("measure", count=latencies, singles=singles, messages=messages, seconds=seconds)
         percentiles = quantiles(figures.pop("latencies"), n=100)
         return {"latency_p50": percentiles[49], "latency_p99": percentiles[98], **figures}
 

@@ -112,7 +112,7 @@ def install_peers() -> None:
     if installed.exists() and installed.read_text() == REQUIREMENTS.read_text():
         return
     uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, BENCH / "venv"], check=True)
-    command = [*uv, "pip", "sync", "--quiet", "--python", PEERS_PYTHON, REQUIREMENTS]
+    subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(BENCH / "venv")], check=True)
+    command = [*uv, "pip", "sync", "--quiet", "--python", str(PEERS_PYTHON), str(REQUIREMENTS)]
     subprocess.run(command, check=True)
     installed.write_text(REQUIREMENTS.read_text())

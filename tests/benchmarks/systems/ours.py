@@ -4,8 +4,8 @@ import time
 
 from django.core.management import call_command
 from django.db import connection
-from dramatiq import get_broker
 
+from project.tasks.outbox import broker
 from tests.benchmarks.ours import tasks
 
 noop, stamp = tasks.noop, tasks.stamp
@@ -37,4 +37,4 @@ def send_stamp() -> None:
 
 
 def pending() -> int:
-    return int(get_broker().client.hlen("dramatiq:default.msgs"))
+    return int(broker().client.hlen("dramatiq:default.msgs"))

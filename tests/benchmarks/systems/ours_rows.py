@@ -2,7 +2,8 @@
 
 import time
 
-from tests.benchmarks.systems.ours import CHUNK, make_tables, pending, prepare, tasks
+from tests.benchmarks.ours import tasks
+from tests.benchmarks.systems.ours import CHUNK, make_tables, pending, prepare
 
 __all__ = ["make_tables", "pending", "prepare", "send", "send_many", "send_stamp"]
 
