@@ -1,4 +1,4 @@
-"""A process of a pool that does no work: `python tests/pool_member.py DIRECTORY [--bury …]`.
+"""A process of a pool that does no work: `python tests/pool_member.py DIRECTORY`.
 
 It leaves a file with its id in the directory, and does what the file `orders` there says.
 """
@@ -30,18 +30,16 @@ if "fail" in orders:
     sys.exit(7)
 line = socket.socket(fileno=0)
 line.sendall(f"ready id-{os.getpid()}\n".encode())
-(directory / f"{os.getpid()}.ready").write_text(" ".join(sys.argv[2:]))
-if "forget" not in orders:
-    line.sendall(b"buried\n")
+(directory / f"{os.getpid()}.ready").touch()
 if "replace" in orders:
     (directory / "orders").unlink()
     line.sendall(b"replace me\n")
-line.settimeout(0.1)
-while True:
-    try:
-        if not line.recv(1):
-            stop(0, None)
-    except TimeoutError:
-        continue
-    except ConnectionError:  # what it had said was not heard
-        stop(0, None)
+try:
+    for words in line.makefile("rb"):
+        with (directory / f"{os.getpid()}.heard").open("ab") as heard:
+            heard.write(words)
+        if "forget" not in orders:
+            line.sendall(words.replace(b"bury", b"buried"))
+except ConnectionError:  # what it had said was not heard
+    pass
+stop(0, None)

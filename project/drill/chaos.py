@@ -18,8 +18,10 @@ from project.drill.options import Options
 from project.embedded.server import Server
 from project.tasks.outbox import broker
 
-#: Seconds to wait at most for a worker process that is worth being killed.
-_LONGEST_WAIT = 30.0
+#: Seconds to wait at most for worker processes that live.
+_LONGEST_WAIT = 60.0
+#: Seconds to wait for one that executes something; after that an idle one is killed.
+_BUSY_WAIT = 3.0
 
 
 @dataclass(frozen=True)
@@ -73,17 +75,27 @@ class Chaos:
         name = step.__name__
         self.done[name] = self.done.get(name, 0) + 1
 
+    def wait_for_crew(self) -> None:
+        """Wait until enough worker processes live for the others to go on when one is killed.
+
+        Raises:
+            TimeoutError: If they do not come back.
+        """
+        deadline = time.monotonic() + _LONGEST_WAIT
+        while len(self._living()) < self._enough:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self._enough} worker processes did not come back in {_LONGEST_WAIT:g} s.")
+            time.sleep(0.05)
+
     def kill_worker(self) -> None:
         """Kill a worker process, one that executes something if there is one."""
-        deadline = time.monotonic() + _LONGEST_WAIT
-        while time.monotonic() < deadline:
-            pid = self._victim()
-            if pid is not None:
-                self.kills.append(Kill(pid, time.time() + self._clock_ahead))
-                os.kill(pid, signal.SIGKILL)
-                return
-            time.sleep(0.05)
-        raise TimeoutError(f"No worker process to kill within {_LONGEST_WAIT:g} s.")
+        deadline = time.monotonic() + _BUSY_WAIT
+        while not (victims := self._busy()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self.wait_for_crew()
+        pid = self._random.choice(sorted(victims or self._living()))
+        self.kills.append(Kill(pid, time.time() + self._clock_ahead))
+        os.kill(pid, signal.SIGKILL)
 
     def kill_scheduler(self) -> None:
         """Kill the scheduler."""
@@ -112,15 +124,21 @@ class Chaos:
         """Kill the database and start it again."""
         _restart(self._database, gently=False)
 
-    def _victim(self) -> int | None:
-        """Choose a process to kill, once enough of them live for the others to go on."""
+    def _living(self) -> list[int]:
+        killed = {kill.pid for kill in self.kills}
         try:
-            living = [pid for pid in self._crew.workers() if pid not in {kill.pid for kill in self.kills}]
-            busy = ledger.busy(living)
+            return [pid for pid in self._crew.workers() if pid not in killed]
         except DatabaseError:
             connection.close()
-            return None
-        return self._random.choice(sorted(busy)) if busy and len(living) >= self._enough else None
+            return []
+
+    def _busy(self) -> list[int]:
+        living = self._living()
+        try:
+            return ledger.busy(living)
+        except DatabaseError:
+            connection.close()
+            return []
 
 
 def _restart(server: Server | None, *, gently: bool) -> None:

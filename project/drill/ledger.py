@@ -90,8 +90,13 @@ def executions() -> list[Execution]:
 
 
 def clock_ahead() -> float:
-    """Return how many seconds the database's clock is ahead of this machine's."""
+    """Return how many seconds the database's clock is ahead of this machine's, as the quickest of some answers says."""
+    return min(_ask_clock() for _ in range(10))[1]
+
+
+def _ask_clock() -> tuple[float, float]:
     with connection.cursor() as cursor:
-        before = time.time()
+        asked = time.time()
         cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
-        return float(cursor.fetchone()[0]) - (before + time.time()) / 2
+        answered = time.time()
+        return answered - asked, float(cursor.fetchone()[0]) - (asked + answered) / 2

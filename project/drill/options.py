@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kills": (20, "how many worker processes are killed; the rest of the chaos follows from it"),
         "--processes": (4, "worker processes"),
         "--threads": (8, "threads of each"),
-        "--milliseconds": (40, "how long a run takes on average"),
+        "--milliseconds": (100, "how long a run takes on average"),
         "--seed": (0, "of the random numbers"),
     }
     for name, (default, text) in numbers.items():

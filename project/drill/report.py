@@ -135,7 +135,7 @@ def _histories(executions: Sequence[Execution]) -> dict[UUID, list[Execution]]:
 
 def _explains(before: Execution, after: Execution, killed: dict[int, float]) -> bool:
     """Tell whether a kill of its worker explains why there is another execution."""
-    return before.began_at <= killed.get(before.pid, float("-inf")) <= after.began_at
+    return killed.get(before.pid, float("inf")) <= after.began_at
 
 
 def _overlap(history: Sequence[Execution], killed: dict[int, float]) -> bool:

@@ -83,6 +83,7 @@ def _let_it_rain(options: Options, *, chaos: Chaos, sender: Sender) -> None:
     """Do one thing of the plan after each share of the runs."""
     steps = len(chaos.plan)
     for number, step in enumerate(chaos.plan, start=1):
+        chaos.wait_for_crew()
         sender.allowed = options.tasks * number // (steps + 1)
         while len(sender.sent) < sender.allowed and sender.is_alive():
             time.sleep(0.02)

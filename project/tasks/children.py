@@ -24,15 +24,14 @@ class Child:
     """One process of the pool, which is started again and again.
 
     Args:
-        command: The program and its arguments; `--bury` and the names of who died in its place is added to them.
+        command: The program and its arguments.
         output: The descriptor it writes to.
     """
 
     def __init__(self, command: Sequence[str], *, output: int) -> None:
         self._command = list(command)
         self._output = output
-        self._names = ""
-        self._unburied: list[str] = []
+        self.names = ""
         self._deaths = 0
         self._start_at: float | None = None
 
@@ -47,12 +46,11 @@ class Child:
         return self._ready_at is not None and self.poll() is None
 
     def start(self) -> None:
-        """Start the process; it frees what those had claimed that died in its place."""
+        """Start the process."""
         ours, theirs = socket.socketpair()
-        bury = ["--bury", ",".join(self._unburied)] if self._unburied else []
         with theirs:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - our own command
-                [*self._command, *bury],
+                self._command,
                 stdin=theirs.fileno(),
                 stdout=self._output,
                 stderr=self._output,
@@ -62,32 +60,35 @@ class Child:
         self._start_at = None
         self._is_told = self.wants_replacement = False
         self._heard = b""
-        self._names = ""
+        self.names = ""
 
     def poll(self) -> int | None:
         """Return how it ended, negative for a signal, or None while it runs."""
         return self._process.poll()
 
-    def listen(self, *, timeout: float) -> None:
-        """Hear what it has to say.
+    def listen(self, *, timeout: float) -> list[str]:
+        """Hear what it has to say; return what is not about itself.
 
         Args:
             timeout: Seconds to wait for it.
         """
         if self._start_at is not None:
             time.sleep(timeout)  # it is dead, and waits to be started again
-            return
+            return []
         if not select.select([self._line], [], [], timeout)[0]:
-            return
-        said = self._line.recv(4096)
+            return []
+        said = self._hear()
         if not said:
             # Its end is near; without a pause the caller would spin until then.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout)
-            return
         *lines, self._heard = (self._heard + said).split(b"\n")
-        for line in lines:
-            self._understand(line.decode())
+        return [line for line in map(bytes.decode, lines) if not self._understands(line)]
+
+    def tell(self, words: str) -> None:
+        """Tell it something; it may be dying."""
+        with contextlib.suppress(OSError):
+            self._line.send(f"{words}\n".encode(), socket.MSG_DONTWAIT)
 
     def drain(self) -> None:
         """Tell it, once, to take no more messages, finish what it runs and end."""
@@ -110,14 +111,20 @@ class Child:
         self.start()
         return True
 
-    def _understand(self, line: str) -> None:
+    def _hear(self) -> bytes:
+        with contextlib.suppress(ConnectionError):
+            return self._line.recv(4096)
+        return b""
+
+    def _understands(self, line: str) -> bool:
         if line.startswith("ready"):
             self._ready_at = time.monotonic()
-            self._names = line.removeprefix("ready").strip()
-        elif line == "buried":
-            self._unburied.clear()
+            self.names = line.removeprefix("ready").strip()
         elif line == "replace me":
             self.wants_replacement = True
+        else:
+            return False
+        return True
 
     def _pause(self) -> float:
         """Return how many seconds to wait, after saying why."""
@@ -125,8 +132,6 @@ class Child:
             log.info("Process %d has drained; starting another in its place.", self.pid)
             self._deaths = 0
             return 0.0
-        if self._names:
-            self._unburied.append(self._names)
         is_healthy = self._ready_at is not None and time.monotonic() - self._ready_at > HEALTHY_AFTER
         self._deaths = 1 if is_healthy else self._deaths + 1
         pause = 0.0 if self._deaths == 1 else min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._deaths - 2))

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 
 
 class Line:
@@ -21,11 +22,16 @@ class Line:
         with contextlib.suppress(OSError):
             self._socket.sendall(f"{words}\n".encode())
 
-    def drain_when_it_breaks(self) -> None:
-        """Watch, in a thread, for the supervisor's end, at which the kernel closes its side."""
-        threading.Thread(target=self._watch, name="line", daemon=True).start()
+    def listen(self, hear: Callable[[str], None]) -> None:
+        """Listen, in a thread; drain when the supervisor has ended, at which the kernel closes its side.
 
-    def _watch(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.recv(1)
+        Args:
+            hear: Called with each line.
+        """
+        threading.Thread(target=self._listen, args=[hear], name="line", daemon=True).start()
+
+    def _listen(self, hear: Callable[[str], None]) -> None:
+        with contextlib.suppress(OSError), self._socket.makefile("r") as lines:
+            for line in lines:
+                hear(line.strip())
         os.kill(os.getpid(), signal.SIGTERM)

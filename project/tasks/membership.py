@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -32,32 +32,42 @@ _MEBIBYTE = 1024 * 1024
 
 
 class Membership(Middleware):
-    """Tells the supervisor when this process works, and when it should be replaced.
+    """Tells the supervisor when this process works and when it should be replaced, and buries who died.
 
     Args:
         line: To the supervisor.
-        bury: The names of processes that died in this one's place; what they had claimed is free at once then.
-        max_runs: How many messages this one may process; 0 for any number.
+        max_runs: How many messages this process may handle; 0 for any number.
         max_memory: How many MiB it may occupy; 0 for any amount.
     """
 
-    def __init__(self, line: Line, *, bury: Sequence[str], max_runs: int, max_memory: int) -> None:
+    def __init__(self, line: Line, *, max_runs: int, max_memory: int) -> None:
         self._line = line
-        self._bury = bury
         self._max_runs = max_runs
         self._max_memory = max_memory
         self._runs = 0
         self._has_asked = False
 
     def after_worker_boot(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:  # type: ignore[override]
-        """Say that this process works, and under which names, and bury its predecessors."""
+        """Say that this process works and under which names, and listen."""
+
+        def hear(line: str) -> None:
+            # In a thread of its own: while the database is away, the line must be heard to break all the same.
+            names, queues = line.removeprefix("bury "), list(worker.consumers)
+            threading.Thread(target=self._bury, args=[names, broker, queues], name="burial", daemon=True).start()
+
+        self._line.listen(hear)
         self._line.say(f"ready {this_worker.id}/{broker.broker_id}")
-        for dead in self._bury:
-            worker_id, _, broker_id = dead.partition("/")
-            _free_runs_of(UUID(worker_id))
-            _give_back_from(broker_id, broker=broker, queues=list(worker.consumers))
-        connections.close_all()
-        self._line.say("buried")
+
+    def _bury(self, names: str, broker: ServiceBroker, queues: list[str]) -> None:
+        """Free at once what a process had claimed and fetched that is certainly dead."""
+        worker_id, _, broker_id = names.partition("/")
+        try:
+            freed = insist(lambda: _free_runs_of(UUID(worker_id)))
+            log.warning("dead_worker_buried", worker_id=worker_id, runs=freed)
+        finally:
+            connections.close_all()
+        _give_back_from(broker_id, broker=broker, queues=queues)
+        self._line.say(f"buried {names}")
 
     def after_process_message(
         self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
@@ -86,11 +96,9 @@ def resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _free_runs_of(worker_id: UUID) -> None:
-    """Free the runs of a process that is certainly dead, without waiting for its silence to prove it."""
-    insist(lambda: Worker.objects.filter(id=worker_id).delete())
-    freed = insist(lambda: free_runs(TaskRun.objects.filter(worker_id=worker_id)))
-    log.warning("predecessor_buried", worker_id=str(worker_id), freed=freed)
+def _free_runs_of(worker_id: UUID) -> int:
+    Worker.objects.filter(id=worker_id).delete()
+    return free_runs(TaskRun.objects.filter(worker_id=worker_id))
 
 
 def _give_back_from(broker_id: str, *, broker: ServiceBroker, queues: list[str]) -> None:

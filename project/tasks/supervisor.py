@@ -1,8 +1,9 @@
 """Keeps a pool of worker processes running: `python -m project.tasks.supervisor`, which `rundramatiq` becomes.
 
 It imports nothing but the standard library, so it is a third of the size of Dramatiq's master. Each worker is a
-fresh interpreter whose standard input is a line to this process: the worker says when it is ready and when it
-wants to be replaced, and it drains when the line breaks, so nothing outlives a supervisor that is killed.
+fresh interpreter whose standard input is a line to this process. The worker says when it is ready and when it wants
+to be replaced. It is told which others have died, and frees what they had claimed: nobody has to wait until their
+silence proves it. And it drains when the line breaks, so that nothing outlives a supervisor that is killed.
 
 SIGTERM and SIGINT drain all workers (a second one cuts them short), SIGHUP replaces them one after the other.
 """
@@ -45,6 +46,7 @@ class Pool:
         self._to_replace: list[Child] = []
         self._signals: list[signal.Signals] = []
         self._was_ready = False
+        self._burials: dict[str, int] = {}
 
     def run(self) -> int:
         """Run until told to stop; return the exit code."""
@@ -63,12 +65,14 @@ class Pool:
         """Keep every process running; return when told to stop, or the exit code of a pool that cannot start."""
         while not self._should_stop():
             for child in self._children:
-                child.listen(timeout=_LOOK / len(self._children))
+                for line in child.listen(timeout=_LOOK / len(self._children)):
+                    self._burials.pop(line.removeprefix("buried "), None)
                 self._was_ready |= child.is_ready
                 if child.wants_replacement and child not in self._to_replace:
                     self._to_replace.append(child)
                 if failure := self._look_after(child):
                     return failure
+            self._have_dead_buried()
             self._replace_next()
         return 0
 
@@ -87,9 +91,20 @@ class Pool:
         if code > 0 and not self._was_ready:
             log.critical("Process %d cannot start (exit code %d): giving up.", child.pid, code)
             return code
+        if code and child.names:
+            self._burials[child.names], child.names = 0, ""
         if child.start_if_due() and child in self._to_replace:
             self._to_replace.remove(child)
         return 0
+
+    def _have_dead_buried(self) -> None:
+        """Tell a process that works which ones died, and another one if it died before it saw to that."""
+        ready = {child.pid: child for child in self._children if child.is_ready and child.names}
+        for names, told in self._burials.items():
+            if ready and told not in ready:
+                pid, child = next(iter(ready.items()))
+                child.tell(f"bury {names}")
+                self._burials[names] = pid
 
     def _replace_next(self) -> None:
         """Have one process at a time drained, so that the others keep working."""

@@ -34,10 +34,7 @@ def load() -> None:
 
     from project.tasks.membership import Membership  # noqa: PLC0415
 
-    bury = _options.bury.split(",") if _options.bury else []
-    get_broker().add_middleware(
-        Membership(_options.line, bury=bury, max_runs=_options.max_runs, max_memory=_options.max_memory)
-    )
+    get_broker().add_middleware(Membership(_options.line, max_runs=_options.max_runs, max_memory=_options.max_memory))
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -51,9 +48,9 @@ def main(arguments: Sequence[str]) -> None:
     sys.path[:0] = options.path
     cli.try_block_signals()
     _options.line = Line()
-    _options.line.drain_when_it_breaks()
     output = _Output(os.fdopen(os.dup(sys.stderr.fileno()), "wb", buffering=0), write_through=True, errors="replace")
     if _options.run_fork:
+        _options.line.listen(lambda _line: None)
         _options.line.say("ready")
         cli.fork_process(options, 0, _options.run_fork, output)
     # The functions that middleware wants to run are known before the pool starts: nobody collects them here.
@@ -63,7 +60,6 @@ def main(arguments: Sequence[str]) -> None:
 
 def _own() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="worker_process", add_help=False, allow_abbrev=False)
-    parser.add_argument("--bury", default="", help="names of processes that died in this one's place, with commas")
     parser.add_argument("--max-runs", type=int, default=0)
     parser.add_argument("--max-memory", type=int, default=0, help="in MiB")
     parser.add_argument("--run-fork", help="'module:function'")
