@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -16,7 +17,7 @@ from project.tasks.bulk import step_bulk_retries
 from project.tasks.models import Worker
 from project.tasks.outbox import BATCH, BROKER_ERRORS, broker, expire_once, relay_once
 from project.tasks.queues import resume_due_queues
-from project.tasks.rescue import bury_dead_workers, reconcile
+from project.tasks.rescue import SETTLE, SETTLE_IN_A_HURRY, broker_was_emptied, bury_dead_workers, reconcile
 from project.tasks.workers import BEAT_EVERY, Life
 
 log = structlog.get_logger(__name__)
@@ -24,6 +25,8 @@ log = structlog.get_logger(__name__)
 RELAY_EVERY = timedelta(milliseconds=500)
 RESCUE_EVERY = timedelta(seconds=1)
 RECONCILE_EVERY = timedelta(seconds=5)
+#: For so long after the broker was found empty, runs are reconciled once a second.
+HURRY_FOR = timedelta(seconds=5)
 
 
 class Repeater(threading.Thread):
@@ -87,11 +90,12 @@ class Housekeeping:
     ) -> None:
         self.life = Life(kind=kind, queues=queues, threads=threads)
         self._reconciled_to: UUID | None = None
+        self._reconcile_at = self._hurry_until = 0.0
         self._threads = [
             Repeater(name="beat", every=BEAT_EVERY, do=self.life.beat),
             Repeater(name="relay", every=relay_every, do=_relay),
             Repeater(name="rescue", every=RESCUE_EVERY, do=self._rescue),
-            Repeater(name="reconcile", every=RECONCILE_EVERY, do=self._reconcile),
+            Repeater(name="reconcile", every=RESCUE_EVERY, do=self._reconcile),
         ]
 
     def start(self) -> None:
@@ -112,8 +116,17 @@ class Housekeeping:
         broker().rescue()
 
     def _reconcile(self) -> None:
+        now = time.monotonic()
+        if broker_was_emptied():
+            self._hurry_until = now + HURRY_FOR.total_seconds()
+        is_in_a_hurry = now < self._hurry_until
+        if now >= self._reconcile_at or is_in_a_hurry:
+            self._reconcile_all(settle=SETTLE_IN_A_HURRY if is_in_a_hurry else SETTLE)
+            self._reconcile_at = now + RECONCILE_EVERY.total_seconds()
+
+    def _reconcile_all(self, *, settle: timedelta) -> None:
         while True:
-            _, self._reconciled_to = reconcile(after=self._reconciled_to)
+            _, self._reconciled_to = reconcile(after=self._reconciled_to, settle=settle)
             if self._reconciled_to is None:
                 return
 

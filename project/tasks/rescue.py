@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 DEAD_AFTER = timedelta(seconds=10)
 #: The broker is given this long to show a message that was just published.
 SETTLE = timedelta(seconds=5)
+#: The same once it is certain that messages were lost: publishing one twice does no harm.
+SETTLE_IN_A_HURRY = timedelta(seconds=1)
 _BATCH = 5000
 
 
@@ -54,11 +56,21 @@ def free_runs(runs: QuerySet[TaskRun]) -> int:
     return len(freed)
 
 
-def reconcile(*, after: UUID | None = None) -> tuple[int, UUID | None]:
+def broker_was_emptied() -> bool:
+    """Tell one caller, once, that the broker has lost everything: a key that is always there was gone.
+
+    Raises:
+        redis.RedisError: If the broker cannot be reached.
+    """
+    return bool(broker().client.set(f"{broker().namespace}:__mark__", 1, nx=True))
+
+
+def reconcile(*, after: UUID | None = None, settle: timedelta = SETTLE) -> tuple[int, UUID | None]:
     """Publish runs again whose message the broker has lost: a part of the queued runs at each call.
 
     Args:
         after: The id where the last call stopped, or None to start from the oldest run.
+        settle: Runs that were published more lately are left alone.
 
     Returns:
         How many were lost, and the id to go on from (None: the end was reached, or another process is at it).
@@ -69,7 +81,7 @@ def reconcile(*, after: UUID | None = None) -> tuple[int, UUID | None]:
     with transaction.atomic():
         if not _alone_at("reconcile"):
             return 0, None
-        batch = _queued(after=after)
+        batch = _queued(after=after, settle=settle)
         lost = _publish_again(_lost(batch))
     return lost, batch[-1][0] if len(batch) == _BATCH else None
 
@@ -81,8 +93,8 @@ def _alone_at(duty: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _queued(*, after: UUID | None) -> list[tuple[UUID, str, int]]:
-    queued = TaskRun.objects.filter(state=TaskRun.State.QUEUED, published_at__lte=Now() - SETTLE).order_by("id")
+def _queued(*, after: UUID | None, settle: timedelta) -> list[tuple[UUID, str, int]]:
+    queued = TaskRun.objects.filter(state=TaskRun.State.QUEUED, published_at__lte=Now() - settle).order_by("id")
     if after is not None:
         queued = queued.filter(id__gt=after)
     return list(queued.values_list("id", "queue", "attempts")[:_BATCH])

@@ -15,8 +15,10 @@ from dramatiq.worker import Worker as DramatiqWorker
 
 from project.embedded.server import Server
 from project.tasks.audit import Operator
+from project.tasks.broker import ServiceBroker
 from project.tasks.models import TaskRun
 from project.tasks.operations import cancel
+from project.tasks.rescue import broker_was_emptied
 from tests.acceptance import tasks
 from tests.acceptance.processes import Service
 from tests.acceptance.tasks import Diary
@@ -50,6 +52,14 @@ def test_a_retry_is_not_lost_though_database_and_broker_are_away(
 
     eventually(lambda: diary.read("began") == ["it", "it"], timeout=20)
     worker.wait_for("run_succeeded")
+
+
+def test_a_broker_that_lost_everything_is_noticed_once(broker: ServiceBroker) -> None:
+    broker_was_emptied()
+    assert not broker_was_emptied()
+    broker.client.flushdb()
+    assert broker_was_emptied()
+    assert not broker_was_emptied()
 
 
 def test_a_time_limit_does_not_hit_what_follows_the_tasks_code(worker: DramatiqWorker, diary: Diary) -> None:
