@@ -153,7 +153,7 @@ def test_numbers_that_make_no_sense_are_refused(rate: float, share: float) -> No
 @pytest.mark.parametrize("state", ["succeeded", "running"])
 def test_only_what_has_ended_without_a_result_is_retried(state: str) -> None:
     with pytest.raises(ValueError, match="cannot be retried"):
-        start(RunFilter(state=state))  # type: ignore[arg-type]
+        start(RunFilter(state=state))
 
 
 def test_a_living_worker_does_it_by_itself(worker: Worker) -> None:

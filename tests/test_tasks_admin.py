@@ -209,7 +209,7 @@ def test_a_run_that_does_not_exist_has_no_page(run_id: str) -> None:
 def test_who_may_only_look_may_not_repair(action: str) -> None:
     run = a_run()
     client = a_viewer()
-    assert f'href="{action}/"' not in page(client, run)
+    assert f'href="../{action}/"' not in page(client, run)
     assert client.get(f"{RUNS}{run.id}/{action}/").status_code == 403
     assert client.post(f"{RUNS}{run.id}/{action}/", {"reason": "x"}).status_code == 403
 
@@ -218,7 +218,7 @@ def test_who_may_only_look_may_not_repair(action: str) -> None:
 def test_repairs_ask_first(action: str) -> None:
     run = a_run()
     client = an_operator()
-    assert f'href="{action}/"' in page(client, run)
+    assert f'href="../{action}/"' in page(client, run)
     assert client.get(f"{RUNS}{run.id}/{action}/").status_code == 200
     run.refresh_from_db()
     assert run.state == "dead"
