@@ -147,6 +147,8 @@ READINESS_PROBES = [
     "project.health.probes.broker",
     "project.health.probes.ping",
 ]
+# What /readyz tells besides: each returns lines about what somebody should look at.
+READINESS_ALARMS = ["scheduler.ledger.alarms"]
 
 # --- Tasks ---
 TASKS_REGISTRY = "project.registry"

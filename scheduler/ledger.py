@@ -77,6 +77,11 @@ def lateness_report() -> LatenessReport:
     )
 
 
+def alarms() -> list[str]:
+    """Return one line for each thing about the clock that somebody should look at."""
+    return lateness_report().alarms
+
+
 def record(tick: Tick, *, next_fire_at: datetime) -> bool:
     """Insert a tick and move its schedule on, with one statement.
 

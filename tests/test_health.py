@@ -15,6 +15,7 @@ from project.health import probes
 from project.health.tasks import PingResult, ping
 from project.names import TaskName
 from project.tasks.models import TaskRun, Worker
+from scheduler.models import Schedule
 
 NOBODY_LISTENS = "redis://127.0.0.1:1/0"
 
@@ -59,6 +60,16 @@ def test_readyz_is_ok_when_a_ping_ran_lately(client: Client) -> None:
     ran_a_ping()
     response = client.get("/readyz")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readyz_tells_of_a_late_schedule_and_stays_ready(client: Client) -> None:
+    ran_a_ping()
+    Schedule.objects.create(name="nightly", task=TaskName.PING, cron="0 2 * * *")
+    Schedule.objects.filter(name="nightly").update(next_fire_at=timezone.now() - timedelta(minutes=2))
+    response = client.get("/readyz")
+    assert response.status_code == 200
+    assert response.json()["alarms"] == ["schedule nightly is overdue by 120 s"]
 
 
 @pytest.mark.django_db(transaction=True)

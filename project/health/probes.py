@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from threading import Lock
 from typing import Any
@@ -16,27 +17,45 @@ from django.utils.module_loading import import_string
 
 from project.health.errors import NotReadyError
 from project.names import TaskName
+from project.tasks.addresses import connect
 from project.tasks.models import TaskRun
 
 TIMEOUT_SECONDS = 2
 PING_MAX_AGE = timedelta(minutes=3)
 ANSWER_LASTS_SECONDS = 1.0
 
-_lock = Lock()
-_answer: tuple[float, dict[str, str]] | None = None
 
+@dataclass(frozen=True, kw_only=True)
+class Readiness:
+    """Whether this process should get traffic.
 
-def failing_probes() -> dict[str, str]:
-    """Return the name and reason of each probe in `READINESS_PROBES` that fails now.
-
-    The answer is kept for a second, so that a flood of requests is one question to the database.
+    Args:
+        failing: The name and reason of each probe in `READINESS_PROBES` that fails: traffic should go elsewhere.
+        alarms: What somebody should look at though requests can be answered.
     """
+
+    failing: dict[str, str]
+    alarms: list[str]
+
+
+_lock = Lock()
+_answer: tuple[float, Readiness] | None = None
+
+
+def readiness() -> Readiness:
+    """Ask all probes; the answer is kept for a second, so that a flood of requests is one question."""
     global _answer  # noqa: PLW0603 - one answer per process is the point
     with _lock:
         if _answer is None or time.monotonic() - _answer[0] > ANSWER_LASTS_SECONDS:
             failing = ask_probes(settings.READINESS_PROBES)
-            _answer = (time.monotonic(), failing)
+            alarms = [] if failing else ask_alarms(settings.READINESS_ALARMS)
+            _answer = (time.monotonic(), Readiness(failing=failing, alarms=alarms))
         return _answer[1]
+
+
+def ask_alarms(paths: list[str]) -> list[str]:
+    """Call each function and return all lines they returned."""
+    return [line for path in paths for line in import_string(path)()]
 
 
 def ask_probes(paths: list[str]) -> dict[str, str]:
@@ -67,9 +86,7 @@ def broker() -> None:
     Raises:
         NotReadyError: If it does not answer in time.
     """
-    client = redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, retry=None
-    )
+    client = connect(settings.REDIS_URL, socket_timeout=TIMEOUT_SECONDS)
     try:
         client.ping()
     except redis.RedisError as error:

@@ -4,7 +4,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from project.health.probes import failing_probes
+from project.health.probes import readiness
 
 
 @never_cache
@@ -17,16 +17,18 @@ def livez(_request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 when everything behind this process works, or 503 naming what fails."""
-    failing = failing_probes()
-    return _unavailable(failing=failing) if failing else JsonResponse({"status": "ok"})
+    """Answer 200 when everything behind this process works, or 503 naming what fails; alarms do not make it fail."""
+    now = readiness()
+    if now.failing:
+        return _unavailable(failing=now.failing)
+    return JsonResponse({"status": "ok", "alarms": now.alarms} if now.alarms else {"status": "ok"})
 
 
 @never_cache
 @require_safe
 def health(_request: HttpRequest) -> JsonResponse:
     """Answer like `readyz`, for anybody and without details."""
-    return _unavailable() if failing_probes() else JsonResponse({"status": "ok"})
+    return _unavailable() if readiness().failing else JsonResponse({"status": "ok"})
 
 
 def _unavailable(**details: object) -> JsonResponse:
