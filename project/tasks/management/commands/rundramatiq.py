@@ -34,13 +34,18 @@ class Command(StockCommand):  # type: ignore[misc]  # django-dramatiq has no typ
         if options["watch_dir"] or options["use_gevent"] or sys.platform == "win32":
             super().handle(*args, **options)
             return
-        command = self._supervisor_command(options)
+        command = self.supervisor_command(options)
         _write_pid_file(options["pid_file"])
         self.stdout.write(f" * Running workers: {' '.join(command[1:])}\n\n")
         self.stdout.flush()
         os.execv(sys.executable, command)  # noqa: S606 - this very interpreter
 
-    def _supervisor_command(self, options: dict[str, Any]) -> list[str]:
+    def supervisor_command(self, options: dict[str, Any]) -> list[str]:
+        """Return what this process becomes.
+
+        Args:
+            options: What the command line was parsed to.
+        """
         own = {
             "--processes": options["processes"],
             "--shutdown-timeout": options["worker_shutdown_timeout"],

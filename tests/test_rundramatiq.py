@@ -1,0 +1,67 @@
+"""Our `rundramatiq` in the place of django-dramatiq's."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command, get_commands
+from dramatiq.broker import get_broker
+from dramatiq.middleware import Middleware
+
+from project.tasks.management.commands.rundramatiq import Command
+
+
+def command_line(*arguments: str) -> str:
+    command = Command()
+    options = vars(command.create_parser("manage.py", "rundramatiq").parse_args(arguments))
+    return " ".join(command.supervisor_command(options))
+
+
+def serve() -> None:
+    """What some middleware wants to have run in a process of its own."""
+
+
+class Serving(Middleware):
+    @property
+    def forks(self) -> list[Any]:
+        return [serve]
+
+
+@pytest.fixture
+def serving() -> Iterator[None]:
+    get_broker().middleware.append(Serving())
+    yield
+    get_broker().middleware.pop()
+
+
+def test_it_is_ours() -> None:
+    assert get_commands()["rundramatiq"] == "project.tasks"
+
+
+def test_the_supervisor_gets_what_concerns_the_pool_and_each_worker_the_rest() -> None:
+    supervisor, _, worker = command_line(
+        *("--processes=3", "--threads=5", "--queues", "a", "b", "--max-runs=1000", "--max-memory=512"),
+        *("--pid-file=/tmp/pid", "--log-file=/tmp/log", "--worker-shutdown-timeout=50000", "--skip-logging"),
+    ).partition(" -- ")
+    pool = "--processes 3 --shutdown-timeout 50000 --pid-file /tmp/pid --log-file /tmp/log"
+    assert supervisor.endswith(f"-m project.tasks.supervisor {pool}")
+    assert "--max-runs 1000 --max-memory 512 --threads 5 --worker-shutdown-timeout 50000 --skip-logging" in worker
+    assert worker.endswith("--path . --queues a b")
+    assert "project.tasks.worker_process:load" in worker
+    assert "todo.tasks" in worker
+
+
+def test_functions_that_middleware_or_an_option_names_get_processes_of_their_own(serving: None) -> None:
+    supervisor, _, _ = command_line("--fork-function", "some.module:function").partition(" -- ")
+    assert "--fork-function some.module:function" in supervisor
+    assert "--fork-function tests.test_rundramatiq:serve" in supervisor
+
+
+def test_a_second_pool_with_the_same_pid_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pid_file = tmp_path / "pid"
+    pid_file.write_text(str(os.getppid()))
+    with pytest.raises(SystemExit, match="4"):
+        call_command("rundramatiq", pid_file=str(pid_file))
+    assert f"already running with PID {os.getppid()}" in capsys.readouterr().err
