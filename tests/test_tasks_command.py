@@ -63,7 +63,7 @@ def test_list_is_filtered() -> None:
     wanted = a_run()
     rows = answer("list", "--state", "dead", "--queue", "default", "--since", "2h", "--task", "tests.add")
     assert [row["id"] for row in rows] == [str(wanted.id)]
-    assert "only the newest 100,000 runs" in tasks("list", "--queue", "default")
+    assert "only the newest 50,000 runs" in tasks("list", "--queue", "default")
 
 
 def test_list_says_so_when_nothing_matches() -> None:

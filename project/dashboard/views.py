@@ -38,7 +38,7 @@ def operations(request: HttpRequest) -> HttpResponse:
         "tasks": [(task, _took(task.median), _took(task.slowest)) for task in tasks],
         "schedules": schedules,
         "groups": [
-            (group, address_of(group.filter), moment(group.last)) for group in failure_groups(groups=MOST_GROUPS)
+            (group, address_of(group.filter), moment(group.died_at)) for group in failure_groups(groups=MOST_GROUPS)
         ],
         "bulk_retries": BulkRetry.objects.filter(finished_at=None),
         "tiles": _tiles(queues, workers, tasks, late=sum(1 for row in schedules if row["is_late"])),

@@ -38,7 +38,7 @@ _REPAIRING = refusals(400, 401, 403, 404, 409, 422)
 
 @router.get("", response={200: RunPage, **_READING}, operation_id="list_tasks")
 def list_tasks(request: HttpRequest, query: Query[RunQuery]) -> dict[str, object]:
-    """List runs, newest first; for staff. Runs of a queue are looked for among the newest 100,000 only."""
+    """List runs, newest first; for staff. Runs of a queue are looked for among the newest 50,000 only."""
     _reader(request)
     runs = query.filter().newest()
     page = list((runs.filter(id__lt=query.before) if query.before else runs)[: query.limit + 1])

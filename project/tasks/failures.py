@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -12,17 +11,12 @@ from django.db import connection
 from project.tasks.filters import RunFilter
 from project.tasks.models import TaskRun
 
-#: How many dead runs are grouped: the newest.
-MOST_GROUPED = 100_000
-
-# The inner query reads nothing but the index `run_by_rare_state` and the rows it leads to, newest first.
+# Reads nothing but the index `run_by_failure`, in its order; the newest id of a group comes first.
 _GROUP = """
-    SELECT newest.fingerprint, newest.task, newest.error_type, count(*), min(newest.at), max(newest.at),
-           (array_agg(newest.id ORDER BY newest.id DESC))[1]
-      FROM (SELECT id, fingerprint, task, error_type, coalesce(finished_at, created_at) AS at
-              FROM tasks_taskrun WHERE state = 'dead' ORDER BY id DESC LIMIT %(most)s) AS newest
-     GROUP BY newest.fingerprint, newest.task, newest.error_type
-     ORDER BY max(newest.at) DESC LIMIT %(groups)s
+    SELECT fingerprint, task, error_type, count(*), (array_agg(id ORDER BY id DESC))[1] AS newest
+      FROM (SELECT fingerprint, task, error_type, id FROM tasks_taskrun WHERE state = 'dead'
+             ORDER BY fingerprint, task, error_type, id DESC) AS dead
+     GROUP BY fingerprint, task, error_type ORDER BY newest DESC LIMIT %(groups)s
 """
 
 
@@ -35,9 +29,8 @@ class FailureGroup:
         task: Their task.
         error_type: The exception.
         runs: How many there are.
-        first: When the first of them died.
-        last: When the last of them died.
-        example: The newest of them.
+        newest: The one that was sent last.
+        died_at: When that one died.
         error: What it said.
     """
 
@@ -45,9 +38,8 @@ class FailureGroup:
     task: str
     error_type: str
     runs: int
-    first: datetime
-    last: datetime
-    example: UUID
+    newest: UUID
+    died_at: datetime | None
     error: str
 
     @property
@@ -57,27 +49,27 @@ class FailureGroup:
 
 
 def failure_groups(*, groups: int = 100) -> list[FailureGroup]:
-    """Return the kinds of failure among the newest `MOST_GROUPED` dead runs, the latest first: two queries.
+    """Return the kinds of failure, those of the newest runs first: two queries.
 
     Args:
         groups: How many to return at most.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_GROUP, {"most": MOST_GROUPED, "groups": groups})
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    errors = dict(TaskRun.objects.filter(id__in=[row[-1] for row in rows]).values_list("id", "error"))
-    return [_group(*row, error=errors.get(row[-1], "")) for row in rows]
+        cursor.execute(_GROUP, {"groups": groups})
+        rows: list[tuple[str, str, str, int, UUID]] = cursor.fetchall()
+    newest = TaskRun.objects.only("error", "finished_at").in_bulk([row[-1] for row in rows])
+    # Between the two queries a run may have been pruned.
+    return [_group(row, newest[row[-1]]) for row in rows if row[-1] in newest]
 
 
-def _group(*row: Any, error: str) -> FailureGroup:
-    fingerprint, task, error_type, runs, first, last, example = row
+def _group(row: tuple[str, str, str, int, UUID], newest: TaskRun) -> FailureGroup:
+    fingerprint, task, error_type, runs, newest_id = row
     return FailureGroup(
         fingerprint=fingerprint,
         task=task,
         error_type=error_type,
         runs=runs,
-        first=first,
-        last=last,
-        example=example,
-        error=error,
+        newest=newest_id,
+        died_at=newest.finished_at,
+        error=newest.error,
     )

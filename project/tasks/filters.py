@@ -14,7 +14,7 @@ from project.tasks.ids import first_uuid7
 from project.tasks.models import TaskRun
 
 #: What no index leads to is looked for among so many of the newest runs.
-WINDOW = 100_000
+WINDOW = 50_000
 
 StateName = Literal[
     "pending", "queued", "running", "retrying", "succeeded", "dead", "cancelled", "expired", "discarded"
@@ -71,8 +71,9 @@ class RunFilter(BaseModel):
 
     @property
     def is_windowed(self) -> bool:
-        """Whether `newest` looks at the newest runs only: no index leads to the runs of a queue."""
-        return self.queue is not None and {self.schedule, self.fingerprint, self.batch} == {None}
+        """Whether `newest` looks at the newest runs only: no index leads to what is asked for."""
+        has_index = self.schedule or self.batch or (self.fingerprint is not None and self.state == "dead")
+        return not has_index and {self.queue, self.fingerprint, self.error_type} != {None}
 
     def stored(self) -> dict[str, Any]:
         """Return the filter as plain JSON."""

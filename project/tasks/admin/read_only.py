@@ -32,7 +32,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     sortable_by: ClassVar[Any] = ()
-    list_per_page = 100
+    list_per_page = 50
     list_max_show_all = 0
 
     class Media:

@@ -85,7 +85,7 @@ class TaskRunAdmin(ReadOnlyAdmin):
     def failures(self, request: HttpRequest) -> HttpResponse:
         """Show what dead runs died of."""
         require_look(request)
-        groups = [(group, address_of(group.filter), columns.moment(group.last)) for group in failure_groups()]
+        groups = [(group, address_of(group.filter), columns.moment(group.died_at)) for group in failure_groups()]
         context = self.page(request, "Failures", groups=groups, may_repair=may_repair(request))
         return TemplateResponse(request, "admin/tasks/taskrun/failures.html", context)
 

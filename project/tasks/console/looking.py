@@ -30,7 +30,7 @@ def list_runs(options: dict[str, Any]) -> Answer:
     large = ("arguments", "result", "traceback", "next_steps")
     runs = list(which.newest().defer(*large if not options["json"] else ())[: options["limit"]])
     lines = table([_row(run) for run in runs], empty="No run matches.")
-    note = [f"No index leads to the runs of a queue: only the newest {WINDOW:,} runs were looked at."]
+    note = [f"No index leads to what was asked for: only the newest {WINDOW:,} runs were looked at."]
     return Answer([_dump(RunOut, run) for run in runs], lines + (note if which.is_windowed else []))
 
 
