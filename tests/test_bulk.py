@@ -64,8 +64,18 @@ def test_it_keeps_its_pace() -> None:
 def test_a_slow_pace_is_less_than_one_in_a_step() -> None:
     for _ in range(3):
         a_run()
-    bulk = start(rate=0.1)
-    assert [step(bulk, seconds=1), step(bulk, seconds=5), step(bulk, seconds=11)] == [1, 0, 1]
+    bulk = start(rate=0.3)
+    assert [step(bulk, seconds=3), step(bulk, seconds=3.5), step(bulk, seconds=100)] == [0, 1, 1]
+
+
+def test_time_that_one_step_did_not_use_is_used_by_the_next() -> None:
+    for _ in range(30):
+        a_run()
+    bulk = start(rate=1.9)
+    retried = step(bulk, seconds=1)
+    bulk.refresh_from_db()
+    left = (timezone.now() - bulk.stepped_at).total_seconds()
+    assert (retried, 0.4 < left < 0.7) == (1, True)
 
 
 def test_it_stops_when_too_many_fail_again() -> None:

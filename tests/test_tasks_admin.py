@@ -339,6 +339,14 @@ def test_a_bulk_retry_needs_the_permission_and_numbers_that_make_sense() -> None
     assert not BulkRetry.objects.exists()
 
 
+def test_what_a_search_finds_is_not_retried_in_bulk_with_all_that_it_does_not_find() -> None:
+    a_run()
+    client = an_operator()
+    assert "retry-all" not in client.get(RUNS, {"q": "ping"}).content.decode()
+    client.post(f"{RUNS}retry-all/?q=ping", {"rate": "5", "max_error_percent": "10"})
+    assert not BulkRetry.objects.exists()
+
+
 def test_a_bulk_retry_shows_how_far_it_is_and_is_stopped() -> None:
     bulk = start_bulk_retry(RunFilter(), rate=10, max_error_share=0.2, by=GRACE, reason="mail is back")
     a_run("succeeded", bulk_id=bulk.id)
@@ -383,6 +391,7 @@ def test_runs_are_exported_as_csv_and_json_lines(monkeypatch: pytest.MonkeyPatch
     rows = list(csv.DictReader(io.StringIO(lines(a_viewer(), state="dead"))))
     assert [row["error"] for row in rows] == ["'=1+1"] * 5
     assert json.loads(rows[0]["arguments"]) == {"left": 1}
+    assert len(lines(a_viewer(), q="nothing like that").splitlines()) == 1
     exported = [json.loads(line) for line in lines(a_viewer(), **{"as": "jsonl"}).splitlines()]
     assert [row["id"] for row in exported] == [str(run.id) for run in TaskRun.objects.order_by("-id")]
 

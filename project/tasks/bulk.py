@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 #: Runs that one step retries at most, so that its transaction stays short.
 MOST_IN_A_STEP = 500
+#: Every process takes steps; together they take one in this time.
+SHORTEST_STEP = timedelta(milliseconds=400)
 #: After a pause of all processes, the time that was missed counts only this far.
 LONGEST_STEP = timedelta(seconds=2)
 #: The error share is judged as if at least so many outcomes were known, so that one failure is not 100 %.
@@ -113,7 +115,8 @@ def bulk_progress(bulk_id: UUID) -> BulkProgress:
 
 def step_bulk_retries() -> int:
     """Do the next bit of each open bulk retry; return how many runs were retried."""
-    return sum(_step(bulk_id) for bulk_id in BulkRetry.objects.filter(finished_at=None).values_list("id", flat=True))
+    due = BulkRetry.objects.filter(finished_at=None, stepped_at__lte=timezone.now() - SHORTEST_STEP)
+    return sum(_step(bulk_id) for bulk_id in due.values_list("id", flat=True))
 
 
 def _step(bulk_id: UUID) -> int:
@@ -141,16 +144,22 @@ def _go_on(bulk: BulkRetry) -> int:
     retried = sum(_retried(run, bulk) for run in runs)
     bulk.retried += retried
     bulk.refused += len(runs) - retried
-    bulk.after_id, bulk.stepped_at = runs[-1].id, now
+    bulk.after_id = runs[-1].id
+    # Only what was used is gone, so that the pace is kept whatever the steps are.
+    bulk.stepped_at = max(bulk.stepped_at, now - _window(bulk)) + timedelta(seconds=share / bulk.rate)
     return retried
+
+
+def _window(bulk: BulkRetry) -> timedelta:
+    """Say how far back time that was not used counts: far enough for one run."""
+    return max(LONGEST_STEP, timedelta(seconds=1 / bulk.rate))
 
 
 def _share(bulk: BulkRetry, now: datetime) -> int:
     """Say how many runs the time since the last step is good for."""
-    if bulk.rate * LONGEST_STEP.total_seconds() < 1:
-        return int(bulk.rate * (now - bulk.stepped_at).total_seconds() >= 1 or bulk.after_id is None)
-    passed = min(now - bulk.stepped_at, LONGEST_STEP)
-    return min(int(bulk.rate * passed.total_seconds()), MOST_IN_A_STEP)
+    passed = min(now - bulk.stepped_at, _window(bulk))
+    # A timedelta is cut to microseconds: a whole run must not become 0.9999999.
+    return min(int(bulk.rate * passed.total_seconds() + 0.001), MOST_IN_A_STEP)
 
 
 def _left(bulk: BulkRetry) -> QuerySet[TaskRun]:

@@ -75,6 +75,7 @@ class OperatorAction(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["target", "-id"], name="action_by_target")]
 
     def __str__(self) -> str:
         return f"{self.who}: {self.action} {self.target}"

@@ -76,7 +76,13 @@ def _delete_ended(state: str, ended_before: datetime, *, limit: int) -> Iterator
 
 
 def _delete(state: str, ended_before: datetime, *, after: UUID, before: UUID, limit: int) -> list[UUID]:
-    values: dict[str, Any] = {"state": state, "after": after, "before": before, "ended_before": ended_before, "limit": limit}
+    values: dict[str, Any] = {
+        "state": state,
+        "after": after,
+        "before": before,
+        "ended_before": ended_before,
+        "limit": limit,
+    }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_DELETE, values)
         return [row[0] for row in cursor.fetchall()]

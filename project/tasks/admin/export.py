@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBadRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from project.tasks.admin.listing import filter_of
+from project.tasks.admin.listing import filter_of, search
 from project.tasks.admin.read_only import require_look
 from project.tasks.models import TaskRun
 
@@ -27,13 +27,14 @@ Row = dict[str, Any]
 
 
 def export(request: HttpRequest) -> HttpResponseBase:
-    """Stream every run that matches the list's filter, newest first."""
+    """Stream every run that matches the list's filter and search, newest first."""
     require_look(request)
     kind = request.GET.get("as", "csv")
     if kind not in _KINDS:
         return HttpResponseBadRequest("as=csv or as=jsonl")
     lines, content_type = _KINDS[kind]
-    rows = _rows(filter_of(request.GET).newest())
+    runs, term = filter_of(request.GET).newest(), request.GET.get("q", "")
+    rows = _rows(search(runs, term) if term else runs)
     response = StreamingHttpResponse(lines(rows), content_type=content_type)
     response["Content-Disposition"] = f'attachment; filename="runs.{kind}"'
     return response

@@ -71,7 +71,7 @@ EDIT = Repair(
 )
 CANCEL = Repair(
     name="cancel",
-    label="Cancel",
+    label="Cancel the run",
     states=TaskRun.UNFINISHED,
     done="is cancelled, or will be within seconds if it is running",
     warning="A waiting run is not started any more; in a running one, TaskCancelled is raised.",
@@ -124,11 +124,11 @@ def repair_selected(
         return None
     context = admin.page(
         request,
-        f"{repair.label} {len(ids)} run{'' if len(ids) == 1 else 's'}",
+        f"{repair.name.capitalize()} {len(ids)} run{'' if len(ids) == 1 else 's'}",
         form=form,
         warning=repair.warning,
         facts=[("Runs", len(ids)), ("Possible for", ", ".join(repair.states))],
-        label=repair.label,
+        label=repair.name.capitalize(),
         is_destructive=repair.is_destructive,
         back=request.get_full_path(),
         hidden=[("action", request.POST["action"]), ("confirmed", "1"), *((ACTION_CHECKBOX_NAME, id_) for id_ in ids)],

@@ -21,6 +21,10 @@ MOST_COUNTED = 10_000
 def retry_all(admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
     """Ask how to retry all runs that match the list's filter, and begin when that is confirmed."""
     operator = require_repair(request)
+    back = f"{reverse('admin:tasks_taskrun_changelist')}?{request.GET.urlencode()}"
+    if request.GET.get("q"):
+        messages.error(request, "What a search finds is not retried in bulk: choose filters, or select the runs.")
+        return redirect(back)
     which = filter_of(request.GET)
     which = which.model_copy(update={"state": which.state or TaskRun.State.DEAD.value})
     form = BulkRetryForm(request.POST if request.method == "POST" else None)
@@ -41,7 +45,7 @@ def retry_all(admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
         warning="The oldest come first. It goes on without this page, and stops when too many of them fail again.",
         facts=[("Runs", _count(which)), *which.stored().items()],
         label="Retry all",
-        back=f"{reverse('admin:tasks_taskrun_changelist')}?{request.GET.urlencode()}",
+        back=back,
     )
     return TemplateResponse(request, CONFIRM, context)
 

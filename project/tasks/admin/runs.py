@@ -70,6 +70,7 @@ class TaskRunAdmin(ReadOnlyAdmin):
             "may_repair": may_repair(request),
             "window": f"{WINDOW:,}" if is_windowed else "",
             "most_paged": MOST_PAGED,
+            "most_paged_text": f"{MOST_PAGED:,}",
         }
         return super().changelist_view(request, context | (extra_context or {}))
 

@@ -27,7 +27,7 @@
         const element = document.getElementById(id);
         if (element && !isBusy(element)) {
             try {
-                const answer = await fetch(window.location.href, {headers: {"X-Refresh": "1"}});
+                const answer = await fetch(window.location.href);
                 if (answer.ok && !answer.redirected) {
                     replace(element, new DOMParser().parseFromString(await answer.text(), "text/html"));
                 }
