@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 
 class Line:
@@ -16,6 +17,9 @@ class Line:
 
     def __init__(self) -> None:
         self._socket = socket.socket(fileno=os.dup(sys.stdin.fileno()))
+        # What this process starts inherits its standard input, and must not listen in.
+        with Path(os.devnull).open() as nothing:
+            os.dup2(nothing.fileno(), sys.stdin.fileno())
 
     def say(self, words: str) -> None:
         """Say something; nobody may be there any more to hear it."""

@@ -67,7 +67,7 @@ class Pool:
             for child in self._children:
                 for line in child.listen(timeout=_LOOK / len(self._children)):
                     self._burials.pop(line.removeprefix("buried "), None)
-                self._was_ready |= child.is_ready
+                self._was_ready |= child.is_ready and bool(child.names)
                 if child.wants_replacement and child not in self._to_replace:
                     self._to_replace.append(child)
                 if failure := self._look_after(child):
@@ -112,19 +112,21 @@ class Pool:
             self._to_replace[0].drain()
 
     def _stop(self) -> int:
-        for child in self._children:
+        living = [child for child in self._children if child.poll() is None]
+        for child in living:
             child.drain()
         deadline = time.monotonic() + self._shutdown_timeout + _GRACE
         told = len(self._signals)
-        while any(child.poll() is None for child in self._children):
+        while any(child.poll() is None for child in living):
             if time.monotonic() > deadline:
                 self._kill_all()
             if len(self._signals) > max(told, 1):
                 told = len(self._signals)
                 self._cut()
             time.sleep(_LOOK / 2)
-        codes = [child.poll() or 0 for child in self._children]
-        return _KILLED if min(codes) < 0 else max(codes)
+        # One that was only just starting knows no better than to die of the signal.
+        codes = {child.poll() or 0 for child in living} - {-signal.SIGTERM}
+        return _KILLED if min(codes, default=0) < 0 else max(codes, default=0)
 
     def _cut(self) -> None:
         """Tell the workers a second time, at which they drop what they run."""
