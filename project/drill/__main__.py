@@ -22,13 +22,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="drill")
     add_arguments(parser)
     options = Options.of(vars(parser.parse_args()))
-    with ExitStack() as stack:
-        directory = Path(tempfile.mkdtemp(prefix="drill-"))
-        broken = _drill(options, directory=directory, stack=stack)
-    if broken or options.keep:
-        sys.stderr.write(f"The logs are in {directory}.\n")
-    else:
-        shutil.rmtree(directory, ignore_errors=True)
+    directory, broken = Path(tempfile.mkdtemp(prefix="drill-")), True
+    try:
+        with ExitStack() as stack:
+            broken = _drill(options, directory=directory, stack=stack)
+    finally:
+        if broken or options.keep:
+            sys.stderr.write(f"The logs are in {directory}.\n")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
     return int(broken)
 
 

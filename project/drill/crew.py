@@ -15,6 +15,8 @@ from project.embedded.spawn import signal_when_parent_dies
 from project.environment import BASE_DIR
 from project.tasks.models import Worker
 
+_DRAIN_SECONDS = 20.0
+
 
 class Crew:
     """The processes, each pool the leader of a process group.
@@ -54,16 +56,16 @@ class Crew:
         return [pid for pid in pids if self._is_ours(pid)]
 
     def stop(self) -> None:
-        """Kill everything."""
+        """End everything; on configured servers so that nothing of it is left in their tables."""
         for process in (self._pool, self._scheduler):
             if process is not None:
+                if self._options.configured:
+                    process.terminate()
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(_DRAIN_SECONDS)
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-    def is_complete(self) -> bool:
-        """Tell whether the pool's supervisor lives, without which nothing goes on."""
-        return self._pool is not None and self._pool.poll() is None
 
     def _is_ours(self, pid: int) -> bool:
         # The row may be of a process that died, and its id somebody else's by now.
