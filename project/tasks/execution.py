@@ -11,16 +11,18 @@ from uuid import UUID
 
 import dramatiq
 import structlog
-from django.db import DataError, connections
+from django.db import connections
 from django.utils import timezone
 from dramatiq.threading import Interrupt
 
+from project.tasks.admission import claim_run
 from project.tasks.cause import caused_by, child_of
-from project.tasks.claims import Claim, claim_run
+from project.tasks.claims import Claim
 from project.tasks.context import running_as
 from project.tasks.errors import ClaimLost, PermanentError
 from project.tasks.interrupts import interrupts
 from project.tasks.isolation import isolation
+from project.tasks.ledger import ledger
 from project.tasks.outcomes import record_failure, record_success
 from project.tasks.persistence import insist
 from project.tasks.statements import bound_statements
@@ -110,12 +112,8 @@ def _storable(task: Task[..., Any], result: object) -> str:
 
 
 def _succeed(task: Task[..., Any], claim: Claim, result: str) -> None:
-    try:
-        kept = record_success(claim, result)
-    except DataError as error:
-        _fail(task, claim, PermanentError(f"The database cannot store its result: {error}"))
-        return
-    log.info("run_succeeded" if kept else "outcome_dropped", seconds=_age(claim))
+    record_success(claim, result, policy=task.policy)
+    log.info("run_succeeded", seconds=_age(claim))
 
 
 def _fail(task: Task[..., Any], claim: Claim, error: BaseException) -> None:
@@ -150,5 +148,5 @@ def _executing(message_id: str) -> Iterator[bool]:
 
 
 def executing_here() -> set[UUID]:
-    """Return the runs that threads of this process are claiming, running or recording."""
-    return {UUID(message_id) for message_id in list(_in_execution)}
+    """Return the runs that threads of this process are claiming or running, or whose success is not written yet."""
+    return {UUID(message_id) for message_id in list(_in_execution)} | ledger.unwritten()

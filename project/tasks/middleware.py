@@ -14,6 +14,7 @@ from dramatiq.worker import Worker as DramatiqWorker
 
 from project.tasks.execution import deliver
 from project.tasks.housekeeping import Housekeeping
+from project.tasks.ledger import ledger
 from project.tasks.models import TaskRun, Worker
 from project.tasks.persistence import insist, stopping
 
@@ -48,6 +49,7 @@ class Life(Middleware):
     def after_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:
         """Sign off once every thread has ended."""
         if self._housekeeping is not None:
+            ledger.close()
             self._housekeeping.stop()
 
 
@@ -66,10 +68,6 @@ class Connections(Middleware):
         """Give the thread's connections back."""
         connections.close_all()
 
-    def before_consumer_thread_shutdown(self, broker: Broker, thread: Any) -> None:
-        """Give back what recording a dead letter took."""
-        connections.close_all()
-
 
 class DeadLetters(Middleware):
     """Makes a run dead whose message no task of this checkout can take."""
@@ -83,6 +81,8 @@ class DeadLetters(Middleware):
         )
         reason = str(message._exception or "its message was rejected")
         insist(lambda: _die(runs, reason=reason))
+        # A consumer needs no connection of its own for the rest of its life.
+        connections.close_all()
 
 
 def _die(runs: QuerySet[TaskRun], *, reason: str) -> None:

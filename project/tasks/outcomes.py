@@ -10,7 +10,6 @@ import hashlib
 import json
 import socket
 import traceback
-from collections.abc import Sequence
 
 from django.conf import settings
 from django.db import DataError, transaction
@@ -18,59 +17,40 @@ from django.utils import timezone
 
 from project.tasks.chains import send_next_step
 from project.tasks.claims import Claim, this_worker
-from project.tasks.errors import TaskCancelled
-from project.tasks.groups import GroupCommit
+from project.tasks.errors import PermanentError, TaskCancelled
+from project.tasks.ledger import Success, ledger, write
 from project.tasks.models import TaskAttempt, TaskRun
 from project.tasks.persistence import insist
 from project.tasks.policy import Policy
-from project.tasks.statements import array, run_prepared
-
-_SUCCEED = """
-    UPDATE tasks_taskrun AS run
-       SET state = 'succeeded', finished_at = clock_timestamp(), result = done.result, progress = 1,
-           error_type = '', error = '', traceback = '', fingerprint = ''
-      FROM unnest(%(ids)s::uuid[], %(attempts)s::int[], %(results)s::jsonb[]) AS done (id, attempt, result)
-     WHERE run.id = done.id AND run.state = 'running'
-       AND run.attempts = done.attempt AND run.worker_id = %(worker)s::uuid
- RETURNING run.id
-"""
 
 
-def record_success(claim: Claim, result: str) -> bool:
-    """Record that the attempt succeeded; return False if the run is no longer this worker's.
+def record_success(claim: Claim, result: str, *, policy: Policy) -> None:
+    """Record that the attempt succeeded: soon, together with others, or at once if a next step is to be sent.
 
     Args:
         claim: The attempt.
         result: What the task returned, as JSON text.
-
-    Raises:
-        DataError: If PostgreSQL cannot store the result.
+        policy: Decides what follows if the database cannot store the result.
     """
+
+    def refused(error: DataError) -> None:
+        reason = PermanentError(f"The database cannot store its result: {error}")
+        record_failure(claim, reason, policy=policy)
+
+    success = Success(claim, result, refused)
     if not claim.next_steps:
-        return insist(lambda: _succeed_together((claim, result)))
-    return insist(lambda: _succeed_and_go_on(claim, result))
+        ledger.succeed(success)
+        return
+    try:
+        insist(lambda: _succeed_and_go_on(success))
+    except DataError as error:
+        refused(error)
 
 
-def _succeed_all(done: Sequence[tuple[Claim, str]]) -> list[bool]:
-    values = {
-        "ids": array(claim.run_id for claim, _ in done),
-        "attempts": array(claim.attempt for claim, _ in done),
-        "results": array(result for _, result in done),
-        "worker": str(done[0][0].worker_id),
-    }
-    kept = {row[0] for row in run_prepared(_SUCCEED, values)}
-    return [claim.run_id in kept for claim, _ in done]
-
-
-_succeed_together: GroupCommit[tuple[Claim, str], bool] = GroupCommit(_succeed_all, fail_alone=(DataError,))
-
-
-def _succeed_and_go_on(claim: Claim, result: str) -> bool:
+def _succeed_and_go_on(success: Success) -> None:
     with transaction.atomic():
-        kept = _succeed_all([(claim, result)])[0]
-        if kept:
-            send_next_step(claim, json.loads(result))
-    return kept
+        if write([], [success]).kept:
+            send_next_step(success.claim, json.loads(success.result))
 
 
 def record_failure(claim: Claim, error: BaseException, *, policy: Policy) -> str:

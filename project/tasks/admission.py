@@ -1,0 +1,67 @@
+"""Whether the run of a delivered message may start now, and its claim if so."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import dramatiq
+import structlog
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from project.tasks.claims import Claim
+from project.tasks.ledger import ledger, write
+from project.tasks.models import PausedQueue, TaskRun
+from project.tasks.persistence import insist
+
+log = structlog.get_logger(__name__)
+
+#: A run that has to wait for others of its task is looked at again after this long.
+BLOCKED_FOR = timedelta(seconds=1)
+
+
+def claim_run(message: dramatiq.Message[Any], *, max_concurrency: int | None) -> Claim | None:
+    """Claim the run of a delivered message for this worker.
+
+    Args:
+        message: The message; its option ``attempt`` is the number of attempts before this one.
+        max_concurrency: How many runs of this task may run at once, over all workers.
+
+    Returns:
+        The claim; None if the message is a duplicate, or its run may not start (now, or any more).
+    """
+    if max_concurrency:
+        claim = insist(lambda: _claim_if_there_is_room(message, max_concurrency))
+    else:
+        claim = ledger.claim(message)
+    if claim is None:
+        insist(lambda: _put_back_if_paused(message))
+        log.info("message_skipped", run_id=message.message_id, reason="its run is not waiting, or its queue is paused")
+    return claim
+
+
+def _claim_if_there_is_room(message: dramatiq.Message[Any], max_concurrency: int) -> Claim | None:
+    # A success of this process that is not written yet would still count as running.
+    ledger.flush()
+    with transaction.atomic():
+        if _count_running(message.actor_name) < max_concurrency:
+            return write([message], []).claims.get(message.message_id)
+        _waiting(message).update(state=TaskRun.State.PENDING, run_after=timezone.now() + BLOCKED_FOR)
+        return None
+
+
+def _count_running(task: str) -> int:
+    """Count the task's running runs; the lock, kept until the transaction ends, makes others count after us."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [task])
+    return TaskRun.objects.filter(task=task, state=TaskRun.State.RUNNING).count()
+
+
+def _put_back_if_paused(message: dramatiq.Message[Any]) -> None:
+    _waiting(message).filter(queue__in=PausedQueue.objects.values("queue")).update(state=TaskRun.State.PENDING)
+
+
+def _waiting(message: dramatiq.Message[Any]) -> QuerySet[TaskRun]:
+    return TaskRun.objects.filter(id=message.message_id, attempts=message.options["attempt"], state__in=TaskRun.WAITING)
