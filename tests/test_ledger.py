@@ -53,7 +53,10 @@ def test_a_run_is_claimed_once(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_claim_whose_reply_was_lost_can_be_repeated(ledger: Ledger) -> None:
     run = queued_run()
-    assert ledger.claim(message_of(run)) == ledger.claim(message_of(run)) is not None
+    first, again = ledger.claim(message_of(run)), ledger.claim(message_of(run))
+    assert first is not None
+    assert again is not None
+    assert (first.run_id, first.attempt) == (again.run_id, again.attempt) == (run.id, 1)
 
 
 def test_a_message_of_an_earlier_attempt_claims_nothing(ledger: Ledger) -> None:

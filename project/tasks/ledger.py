@@ -41,7 +41,7 @@ _WRITE = """
      RETURNING run.id
     ), claimed AS (
         UPDATE tasks_taskrun AS run
-           SET state = 'running', attempts = run.attempts + 1, worker_id = %(worker)s::uuid,
+           SET state = 'running', attempts = message.attempt + 1, worker_id = %(worker)s::uuid,
                started_at = clock_timestamp(), finished_at = NULL, progress = NULL, progress_note = ''
           FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS message (id, attempt)
          WHERE run.id = message.id
