@@ -15,6 +15,7 @@ from dramatiq.worker import Worker as DramatiqWorker
 
 from project.embedded.server import Server
 from project.tasks.audit import Operator
+from project.tasks.batches import Batch, settle_batches
 from project.tasks.broker import ServiceBroker
 from project.tasks.models import TaskRun
 from project.tasks.operations import cancel
@@ -103,3 +104,20 @@ def test_fifty_sends_that_race_for_one_key_make_one_run(transactional_db: None) 
     pool.resize(1, settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"])
     assert set(ids) == set(TaskRun.objects.values_list("id", flat=True))
     assert len(set(ids)) == 1
+
+
+def test_a_batch_that_many_settle_at_once_sends_one_callback(transactional_db: None, broker: ServiceBroker) -> None:
+    Batch.send([tasks.note.call(label=str(number)) for number in range(3)], then=tasks.member.call(number=1))
+    TaskRun.objects.update(state=TaskRun.State.SUCCEEDED)
+    start = threading.Barrier(8)
+
+    def settle(_: int) -> int:
+        start.wait()
+        try:
+            return settle_batches()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(settle, range(8))) == 1
+    assert TaskRun.objects.filter(task="acceptance.member").count() == 1
