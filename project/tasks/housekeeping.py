@@ -12,12 +12,10 @@ import structlog
 from django.db import Error as DatabaseError
 from django.db import connection
 
-from project.tasks.batches import settle_batches
-from project.tasks.bulk import step_bulk_retries
+from project.tasks.duties import do_what_is_due
 from project.tasks.models import Worker
-from project.tasks.outbox import BATCH, BROKER_ERRORS, broker, expire_once, relay_once
-from project.tasks.queues import resume_due_queues
-from project.tasks.rescue import SETTLE, SETTLE_IN_A_HURRY, broker_was_emptied, bury_dead_workers, reconcile
+from project.tasks.outbox import BROKER_ERRORS, broker
+from project.tasks.rescue import SETTLE, SETTLE_IN_A_HURRY, broker_was_emptied, reconcile
 from project.tasks.workers import BEAT_EVERY, Life
 
 log = structlog.get_logger(__name__)
@@ -93,9 +91,8 @@ class Housekeeping:
         self._reconcile_at = self._hurry_until = 0.0
         self._threads = [
             Repeater(name="beat", every=BEAT_EVERY, do=self.life.beat),
-            Repeater(name="relay", every=relay_every, do=_relay),
-            Repeater(name="rescue", every=RESCUE_EVERY, do=self._rescue),
-            Repeater(name="reconcile", every=RESCUE_EVERY, do=self._reconcile),
+            Repeater(name="duties", every=relay_every, do=self._do_what_is_due),
+            Repeater(name="broker", every=RESCUE_EVERY, do=self._look_after_broker),
         ]
 
     def start(self) -> None:
@@ -110,12 +107,11 @@ class Housekeeping:
             thread.stop()
         self.life.end()
 
-    def _rescue(self) -> None:
-        if self.life.is_wide_awake():
-            bury_dead_workers()
-        broker().rescue()
+    def _do_what_is_due(self) -> None:
+        do_what_is_due(is_wide_awake=self.life.is_wide_awake())
 
-    def _reconcile(self) -> None:
+    def _look_after_broker(self) -> None:
+        broker().rescue()
         now = time.monotonic()
         if broker_was_emptied():
             self._hurry_until = now + HURRY_FOR.total_seconds()
@@ -129,12 +125,3 @@ class Housekeeping:
             _, self._reconciled_to = reconcile(after=self._reconciled_to, settle=settle)
             if self._reconciled_to is None:
                 return
-
-
-def _relay() -> None:
-    expire_once()
-    resume_due_queues()
-    settle_batches()
-    step_bulk_retries()
-    while relay_once() == BATCH:
-        pass

@@ -31,6 +31,11 @@ def bury_dead_workers() -> int:
     for worker in Worker.objects.filter(beat_at__lt=Now() - DEAD_AFTER):
         if Worker.objects.filter(id=worker.id, beat_at__lt=Now() - DEAD_AFTER).delete()[0]:
             log.warning("worker_presumed_dead", worker=str(worker), last_beat=worker.beat_at.isoformat())
+    return free_abandoned_runs()
+
+
+def free_abandoned_runs() -> int:
+    """Free the runs of processes that no longer exist; return how many."""
     return free_runs(TaskRun.objects.exclude(worker_id__in=Worker.objects.values("id")))
 
 
