@@ -89,7 +89,7 @@ class Environment(Stage):
     database_pool_size: int = Field(
         default=16,
         ge=2,
-        description="Most connections one process opens; at least its threads + 4. All processes together "
+        description="Most connections one process opens; at least its threads + 8. All processes together "
         "must stay below PostgreSQL's `max_connections`.",
     )
     database_pool_timeout: float = Field(

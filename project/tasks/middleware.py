@@ -17,6 +17,7 @@ from project.tasks.housekeeping import Housekeeping
 from project.tasks.ledger import ledger
 from project.tasks.models import TaskRun, Worker
 from project.tasks.persistence import insist, stopping
+from project.tasks.room import make_room
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,7 @@ class Life(Middleware):
     def before_worker_boot(self, broker: Broker, worker: DramatiqWorker) -> None:
         """Sign on before the first message can be claimed."""
         stopping.clear()
+        make_room(threads=worker.worker_threads)
         queues = worker.consumer_whitelist or broker.get_declared_queues()
         self._housekeeping = Housekeeping(kind=Worker.Kind.WORKER, queues=sorted(queues), threads=worker.worker_threads)
         insist(self._housekeeping.start)

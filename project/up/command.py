@@ -122,7 +122,7 @@ def _start_servers(options: argparse.Namespace, stack: ExitStack) -> list[Server
             server.start()
             servers.append(server)
             os.environ[name.upper()] = server.url
-    threads_and_spare = str(max(options.threads + 4, project.environment.environment.database_pool_size))
+    threads_and_spare = str(max(options.threads + 8, project.environment.environment.database_pool_size))
     os.environ |= {"PORT": str(options.port), "DATABASE_POOL_SIZE": threads_and_spare, "PYTHONUNBUFFERED": "1"}
     project.environment.environment = read_environment()
     return servers
