@@ -10,6 +10,7 @@ class AcceptanceRegistry(TasksRegistry):
     note = tasks.note
     wait = tasks.wait
     wait_and_fail = tasks.wait_and_fail
+    linger = tasks.linger
     crash = tasks.crash
     single = tasks.single
     member = tasks.member

@@ -99,9 +99,20 @@ def wait_and_fail(*, label: str) -> str:
     return f"attempt {_attempt()}"
 
 
+@task("acceptance.linger", max_retries=0)
+def linger(*, label: str) -> str:
+    """Begin and take half a second; tell which attempt that was."""
+    diary().write("began", label)
+    time.sleep(0.5)
+    return f"attempt {_attempt()}"
+
+
 @task("acceptance.crash")
-def crash() -> None:
-    """Take the whole process down, as a segmentation fault does."""
+def crash(*, company: int = 0) -> None:
+    """Take the whole process down, as a segmentation fault does, and so many others with it if they come in time."""
+    deadline = time.monotonic() + 2
+    while len(diary().read("began")) < company * _attempt() and time.monotonic() < deadline:
+        time.sleep(0.01)
     diary().write("crashed")
     os._exit(139)
 

@@ -81,12 +81,8 @@ def test_a_run_that_kills_its_worker_three_times_is_dead_and_the_pool_recovers(s
 
 def test_a_run_that_kills_its_worker_takes_no_other_run_with_it(service: Service, diary: Diary) -> None:
     service.worker(processes=1, threads=4)
-    others = [tasks.wait.send(label=label) for label in ("one", "two", "three")]
-    eventually(lambda: len(diary.read("began")) == 3)
-    poison = tasks.crash.send()
-    eventually(lambda: len(diary.read("crashed")) == 2, timeout=30)
-    for label in ("one", "two", "three"):
-        diary.allow(label)
+    others = tasks.linger.send_many([tasks.linger.call(label=str(number)) for number in range(3)])
+    poison = tasks.crash.send(company=3)
 
     assert [other.result(timeout=40) for other in others] == ["attempt 3"] * 3
     eventually(lambda: state_of(poison.run_id) == TaskRun.State.DEAD, timeout=30)

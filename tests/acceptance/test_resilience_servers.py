@@ -112,7 +112,8 @@ def test_a_batch_that_many_settle_at_once_sends_one_callback(transactional_db: N
     start = threading.Barrier(8)
 
     def settle(_: int) -> int:
-        start.wait()
+        with connection.cursor():
+            start.wait()
         try:
             return settle_batches()
         finally:
