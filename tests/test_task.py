@@ -40,7 +40,7 @@ def test_a_task_sent_in_a_transaction_that_is_rolled_back_does_not_exist(worker:
 def test_arguments_that_do_not_fit_are_refused_before_anything_is_written(db: None, broker: ServiceBroker) -> None:
     with pytest.raises(TaskArgumentError, match=r"'tests.add'.*left.*valid integer"):
         tasks.add.send("one")  # type: ignore[arg-type]
-    with pytest.raises(TaskArgumentError, match="unexpected keyword"):
+    with pytest.raises(TaskArgumentError, match="more"):
         tasks.add.send(1, more=2)  # type: ignore[call-arg]
     assert not TaskRun.objects.exists()
 

@@ -33,11 +33,7 @@ class TaskSignature:
         Raises:
             TaskArgumentError: If they do not fit the signature.
         """
-        try:
-            bound = self._signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TaskArgumentError(self.name, [("call", str(error))]) from None
-        valid = self._validate(bound.arguments)
+        valid = self._validate(self._named(args, kwargs) if args else kwargs)
         dumped: dict[str, Any] = self._arguments.dump_python(valid, mode="json")
         return dumped
 
@@ -68,6 +64,12 @@ class TaskSignature:
             TaskDefinitionError: If the function cannot be a task.
         """
         _ = self._arguments, self._result
+
+    def _named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return self._signature.bind_partial(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TaskArgumentError(self.name, [("call", str(error))]) from None
 
     def _validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         try:
