@@ -159,3 +159,16 @@ def test_one_run_id_is_sent_once(db: None, broker: ServiceBroker) -> None:
 def test_results_keep_their_quotes_backslashes_and_braces(worker: Worker) -> None:
     text = '{"a": "b\\"}, \\{x}\' é\n'
     assert tasks.echo.send(text=text).result(timeout=10) == text
+
+
+@pytest.mark.parametrize("task", [tasks.echo, tasks.fast])
+def test_a_priority_below_zero_overtakes_what_waits_in_the_queue(
+    transactional_db: None, broker: ServiceBroker, task: Task[..., Any]
+) -> None:
+    argument = {"text": "x"} if task is tasks.echo else {"note": "x"}
+    for _ in range(3):
+        task.send(**argument)
+    urgent = task.using(priority=-1).send(**argument)
+    first = broker.client.lindex(f"{broker.namespace}:default", 0)
+    payload = broker.client.hget(f"{broker.namespace}:default.msgs", first)
+    assert urgent.message_id in str(payload)

@@ -114,11 +114,11 @@ class ServiceBroker(RedisBroker):
         """
         stamped = _stamp(message._message if isinstance(message, MessageProxy) else message, delay)
         self.emit_before("enqueue", stamped, delay)
-        sent = stamped.queue_name, stamped.options["redis_message_id"], _encode(stamped)
+        queue, redis_message_id, payload = stamped.queue_name, stamped.options["redis_message_id"], _encode(stamped)
         if isinstance(message, Delivery):
-            message.successor = sent
+            message.successor = queue, redis_message_id, payload
         else:
-            self.run_script("enqueue", *sent)
+            self.run_script("enqueue", queue, _end(stamped), redis_message_id, payload)
         self.emit_after("enqueue", stamped, delay)
         return stamped
 
@@ -132,10 +132,10 @@ class ServiceBroker(RedisBroker):
         for message in stamped if self._listeners("before_enqueue") else ():
             self.emit_before("enqueue", message, None)
         chunks = _chunks(stamped)
-        for queue, arguments in islice(chunks, 1):
-            self.run_script("enqueue", queue, *arguments)  # which also sees to it that Redis has the script
+        for (queue, end), arguments in islice(chunks, 1):
+            self.run_script("enqueue", queue, end, *arguments)  # which also sees to it that Redis has the script
         wire = Wire(self.client)
-        wire.stream([self.script_command("enqueue", queue, *arguments)] for queue, arguments in chunks)
+        wire.stream([self.script_command("enqueue", queue, end, *arguments)] for (queue, end), arguments in chunks)
         wire.close()
         for message in stamped if self._listeners("after_enqueue") else ():
             self.emit_after("enqueue", message, None)
@@ -207,16 +207,21 @@ def _encode(message: Message[Any]) -> bytes:
     return get_encoder().encode({name: getattr(message, name) for name in FIELDS})
 
 
-def _chunks(messages: Sequence[Message[Any]]) -> Iterator[tuple[str, list[str | bytes]]]:
-    """Group what is to be sent by queue, in pieces that do not hold Redis up."""
-    pieces: dict[str, list[str | bytes]] = {}
-    sizes: dict[str, int] = {}
+def _end(message: Message[Any]) -> str:
+    """Say at which end of its queue a message goes: a priority below 0 lets it overtake what waits there."""
+    return "LPUSH" if message.options.get("priority", 0) < 0 else "RPUSH"
+
+
+def _chunks(messages: Sequence[Message[Any]]) -> Iterator[tuple[tuple[str, str], list[str | bytes]]]:
+    """Group what is to be sent by queue and end, in pieces that do not hold Redis up."""
+    pieces: dict[tuple[str, str], list[str | bytes]] = {}
+    sizes: dict[tuple[str, str], int] = {}
     for message in messages:
-        payload = _encode(message)
-        piece = pieces.setdefault(message.queue_name, [])
+        payload, place = _encode(message), (message.queue_name, _end(message))
+        piece = pieces.setdefault(place, [])
         piece += (message.options["redis_message_id"], payload)
-        size = sizes[message.queue_name] = sizes.get(message.queue_name, 0) + len(payload)
+        size = sizes[place] = sizes.get(place, 0) + len(payload)
         if len(piece) >= 2 * CHUNK or size >= CHUNK_BYTES:
-            yield message.queue_name, pieces.pop(message.queue_name)
-            del sizes[message.queue_name]
+            yield place, pieces.pop(place)
+            del sizes[place]
     yield from pieces.items()

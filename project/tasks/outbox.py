@@ -60,13 +60,17 @@ def message_of(run: NewRun | TaskRun) -> Message[Any]:
     The broker's own id is derived from the run and the attempt, so that publishing one attempt twice
     stores one payload, and the broker can be asked whether it still holds it.
     """
-    last_chance = {"alone": True} if run.deaths == MAX_DEATHS - 1 else {}
+    options: dict[str, Any] = {"redis_message_id": redis_message_id(run.id, run.attempts), "attempt": run.attempts}
+    if run.priority:
+        options["priority"] = run.priority
+    if run.deaths == MAX_DEATHS - 1:
+        options["alone"] = True
     return Message(
         queue_name=run.queue,
         actor_name=run.task,
         args=(),
         kwargs=run.arguments,
-        options={"redis_message_id": redis_message_id(run.id, run.attempts), "attempt": run.attempts, **last_chance},
+        options=options,
         message_id=str(run.id),
         message_timestamp=int(run.created_at.timestamp() * 1000),
     )

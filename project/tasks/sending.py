@@ -48,7 +48,7 @@ class Options:
         eta: Do not start before this time (aware); not together with `delay`.
         expires: Do not start after this time, or this long after now.
         queue: Another queue.
-        priority: Another priority; lower runs first.
+        priority: Another priority; one below 0 overtakes what waits in the queue.
         run_id: The run's id, for a caller that derives it; a second send of one id is refused.
         cause: Who sends it, where the surrounding request or run is not the answer.
     """
@@ -184,11 +184,12 @@ def _send_fast(calls: Sequence[Call[Any]], options: Options) -> list[Message[Any
 
 
 def _fast_message(call: Call[Any], options: Options) -> Message[Any]:
+    priority = call.task.priority if options.priority is None else options.priority
     return Message(
         queue_name=options.queue or call.task.queue_name,
         actor_name=call.task.actor_name,
         args=(),
         kwargs=dict(call.arguments),
-        options={},
+        options={"priority": priority} if priority else {},
         message_id=str(options.run_id or uuid7()),
     )

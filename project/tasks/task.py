@@ -172,7 +172,8 @@ def task(
     Args:
         name: Its dotted name, a member of `TaskName`.
         queue: The queue it waits in.
-        priority: Lower runs first.
+        priority: Below 0, its runs overtake what waits in the queue; among those that a process has taken, lower
+            runs first.
         durable: Keep a row for each send; False hands it straight to the broker, which may lose it.
         max_retries: How often a failed run is tried again.
         min_backoff: The longest wait before the first retry; it doubles with each one.

@@ -8,6 +8,7 @@ do not keep short ones in another waiting.
 
 import threading
 import time
+from dataclasses import replace
 from heapq import heappop, heappush
 from queue import PriorityQueue
 from typing import Any
@@ -128,7 +129,7 @@ class WorkQueue(PriorityQueue[Item]):
         lane = self._lane(item.message.queue_name)
         if not lane.waiting and not lane.running:
             lane.used = max(lane.used, self._clock)
-        heappush(lane.waiting, item)
+        heappush(lane.waiting, _ranked(item))
         self._count += 1
 
     def _get(self) -> Item:
@@ -168,3 +169,9 @@ class WorkQueue(PriorityQueue[Item]):
 
 def _turn(lane: Lane, now: float) -> tuple[Any, float]:
     return lane.waiting[0].priority, lane.used_by(now)
+
+
+def _ranked(item: Item) -> Item:
+    """Rank an item by its message's own priority, where Dramatiq knows only the actor's."""
+    priority = item.message.options.get("priority", item.priority)
+    return item if priority == item.priority else replace(item, priority=priority)

@@ -137,7 +137,7 @@ def test_an_unreadable_message_is_dead_alone_and_with_its_bytes(actors: Actors) 
         actors.send("note", str(number))
         if number % 5 == 0:
             for payload in (b"\xff not json", b'{"json": "but no message"}'):
-                actors.broker.run_script("enqueue", "fast", f"bad-{payload!r}-{number}", payload)
+                actors.broker.run_script("enqueue", "fast", "RPUSH", f"bad-{payload!r}-{number}", payload)
     actors.start()
 
     eventually(lambda: len(actors.did("noted")) == 20)

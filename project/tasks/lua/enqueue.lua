@@ -1,13 +1,13 @@
--- enqueue(namespace; queue, id, payload, id, payload, ...) -> how many were new
+-- enqueue(namespace; queue, RPUSH or LPUSH, id, payload, id, payload, ...) -> how many were new
 -- A message whose payload is already stored is not stored or queued again.
 local queue = KEYS[1] .. ":" .. ARGV[1]
 local new = {}
-for i = 2, #ARGV, 2 do
+for i = 3, #ARGV, 2 do
     if redis.call("HSETNX", queue .. ".msgs", ARGV[i], ARGV[i + 1]) == 1 then
         new[#new + 1] = ARGV[i]
     end
 end
 if #new > 0 then
-    redis.call("RPUSH", queue, unpack(new))
+    redis.call(ARGV[2], queue, unpack(new))
 end
 return #new
