@@ -128,6 +128,8 @@ class ServiceBroker(RedisBroker):
         Raises:
             ConnectionClosed: If the broker did not answer in time; some of the messages may have been sent.
         """
+        if len(messages) == 1:
+            return [self.enqueue(messages[0])]
         stamped = [_stamp(message, None) for message in messages]
         for message in stamped if self._listeners("before_enqueue") else ():
             self.emit_before("enqueue", message, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from project.tasks.batches import settle_batches
 from project.tasks.bulk import step_bulk_retries
@@ -21,15 +22,20 @@ _ASK = """
            EXISTS (SELECT FROM tasks_taskrun AS run WHERE state = 'running'
                       AND NOT EXISTS (SELECT FROM tasks_worker AS worker WHERE worker.id = run.worker_id)),
            EXISTS (SELECT FROM tasks_taskrun WHERE state IN ('pending', 'retrying')
-                      AND run_after <= clock_timestamp())
+                      AND run_after <= clock_timestamp()),
+           (SELECT extract(epoch FROM min(run_after) - clock_timestamp())::float8 FROM tasks_taskrun
+             WHERE state IN ('pending', 'retrying') AND run_after > clock_timestamp())
 """
 
 
-def do_what_is_due(*, is_wide_awake: bool) -> None:
+def do_what_is_due(*, is_wide_awake: bool) -> timedelta | None:
     """Expire, resume, settle, bury, free and relay, where there is something to.
 
     Args:
         is_wide_awake: Whether this process may judge the silence of others; see `workers.Life`.
+
+    Returns:
+        How long until the next delayed run or retry is due; None if none waits.
 
     Raises:
         django.db.Error: If the database does not answer.
@@ -44,10 +50,11 @@ def do_what_is_due(*, is_wide_awake: bool) -> None:
         free_abandoned_runs,
         _relay,
     ]
-    due = run_prepared(_ASK, {"dead_after": f"{DEAD_AFTER.total_seconds()} seconds"})[0]
+    *due, seconds = run_prepared(_ASK, {"dead_after": f"{DEAD_AFTER.total_seconds()} seconds"})[0]
     for duty, is_due in zip(duties, due, strict=True):
         if is_due:
             duty()
+    return None if seconds is None else timedelta(seconds=max(seconds, 0))
 
 
 def _wait_and_see() -> None:

@@ -20,7 +20,7 @@ from project.tasks.workers import BEAT_EVERY, Life
 
 log = structlog.get_logger(__name__)
 
-RELAY_EVERY = timedelta(milliseconds=500)
+RELAY_EVERY = timedelta(seconds=1)
 RESCUE_EVERY = timedelta(seconds=1)
 RECONCILE_EVERY = timedelta(seconds=5)
 #: For so long after the broker was found empty, runs are reconciled once a second.
@@ -32,11 +32,11 @@ class Repeater(threading.Thread):
 
     Args:
         name: What the logs call it.
-        every: The pause between two calls.
-        do: The function.
+        every: The longest pause between two calls.
+        do: The function; it may return a shorter pause.
     """
 
-    def __init__(self, *, name: str, every: timedelta, do: Callable[[], None]) -> None:
+    def __init__(self, *, name: str, every: timedelta, do: Callable[[], timedelta | None]) -> None:
         super().__init__(name=name, daemon=True)
         self.every, self.do = every, do
         self._stop_asked = threading.Event()
@@ -44,8 +44,9 @@ class Repeater(threading.Thread):
 
     def run(self) -> None:
         """Repeat until `stop` is called."""
-        while not self._stop_asked.wait(self.every.total_seconds()):
-            self._call()
+        pause = self.every
+        while not self._stop_asked.wait(pause.total_seconds()):
+            pause = min(self._call() or self.every, self.every)
         connection.close()
 
     def stop(self) -> None:
@@ -53,9 +54,9 @@ class Repeater(threading.Thread):
         self._stop_asked.set()
         self.join(timeout=10)
 
-    def _call(self) -> None:
+    def _call(self) -> timedelta | None:
         try:
-            self.do()
+            pause = self.do()
         except (DatabaseError, *BROKER_ERRORS) as error:
             connection.close()
             if not self._is_failing:
@@ -66,6 +67,8 @@ class Repeater(threading.Thread):
             log.exception("housekeeping_broken", thread=self.name, cure="report it; trying again")
         else:
             self._is_failing = False
+            return pause
+        return None
 
 
 class Housekeeping:
@@ -107,8 +110,8 @@ class Housekeeping:
             thread.stop()
         self.life.end()
 
-    def _do_what_is_due(self) -> None:
-        do_what_is_due(is_wide_awake=self.life.is_wide_awake())
+    def _do_what_is_due(self) -> timedelta | None:
+        return do_what_is_due(is_wide_awake=self.life.is_wide_awake())
 
     def _look_after_broker(self) -> None:
         broker().rescue()

@@ -42,6 +42,7 @@ class Interrupts:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: dict[str, Running] = {}
+        self._is_busy = threading.Event()
         self._watch: threading.Thread | None = None
 
     @contextmanager
@@ -55,6 +56,7 @@ class Interrupts:
         self._start_watch()
         with self._lock:
             self._running[key] = running
+            self._is_busy.set()
         try:
             yield running
         finally:
@@ -83,11 +85,13 @@ class Interrupts:
             self._watch.start()
 
     def _enforce_time_limits(self) -> None:
-        while True:
+        while self._is_busy.wait():
             time.sleep(_PRECISION)
             now = time.monotonic()
             with self._lock:
                 late = [running.key for running in self._running.values() if running.deadline <= now]
+                if not self._running:
+                    self._is_busy.clear()
             for key in late:
                 self.interrupt(key, TimeLimitExceeded)
 

@@ -26,7 +26,7 @@ from project.tasks.children import Child
 log = logging.getLogger("supervisor")
 
 #: Seconds that one look at the pool may take to notice something.
-_LOOK = 0.1
+_LOOK = 0.4
 #: Seconds that a process may take to end after it was told to, on top of the time its tasks are given.
 _GRACE = 15.0
 _KILLED = 1
@@ -123,7 +123,7 @@ class Pool:
             if len(self._signals) > max(told, 1):
                 told = len(self._signals)
                 self._cut()
-            time.sleep(_LOOK / 2)
+            time.sleep(0.05)
         # One that was only just starting knows no better than to die of the signal.
         codes = {child.poll() or 0 for child in living} - {-signal.SIGTERM}
         return _KILLED if min(codes, default=0) < 0 else max(codes, default=0)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from project.tasks.claims import this_worker
@@ -19,10 +18,13 @@ from project.tasks.ids import uuid7
 from project.tasks.interrupts import interrupts
 from project.tasks.models import TaskRun, Worker
 from project.tasks.rescue import free_runs
+from project.tasks.statements import run_prepared
 
 log = structlog.get_logger(__name__)
 
 BEAT_EVERY = timedelta(seconds=2)
+_BEAT = "UPDATE tasks_worker SET beat_at = clock_timestamp() WHERE id = %(id)s::uuid RETURNING id"
+_CLAIMED = "SELECT id, cancel_requested FROM tasks_taskrun WHERE worker_id = %(id)s::uuid AND state = 'running'"
 
 
 class Life:
@@ -57,7 +59,7 @@ class Life:
     def beat(self) -> None:
         """Say that the process lives, and look after what it has claimed."""
         self._notice_a_pause()
-        if not Worker.objects.filter(id=self.row.id).update(beat_at=Now()):
+        if not run_prepared(_BEAT, {"id": str(self.row.id)}):
             self._come_back()
         _look_after_claims()
 
@@ -84,15 +86,11 @@ class Life:
 
 def _look_after_claims() -> None:
     """Interrupt runs of this process that were cancelled, and free those that no thread of it knows of."""
-    claimed = list(
-        TaskRun.objects.filter(worker_id=this_worker.id, state=TaskRun.State.RUNNING).only(
-            "id", "attempts", "cancel_requested"
-        )
-    )
+    claimed = dict(run_prepared(_CLAIMED, {"id": str(this_worker.id)}))
     here = executing_here()
-    for run in claimed:
-        if run.cancel_requested and run.id in here:
-            interrupts.interrupt(str(run.id), TaskCancelled)
-    lost = [run.id for run in claimed if run.id not in here]
+    for run_id, is_cancelled in claimed.items():
+        if is_cancelled and run_id in here:
+            interrupts.interrupt(str(run_id), TaskCancelled)
+    lost = claimed.keys() - here
     if lost:
         free_runs(TaskRun.objects.filter(id__in=lost, worker_id=this_worker.id))
