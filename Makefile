@@ -29,7 +29,7 @@ run: $(INSTALLED) ## start everything: PostgreSQL, Valkey, web, worker and sched
 	@exec $(PYTHON) manage.py up $(ARGS)
 
 test: $(INSTALLED) ## run the tests against real servers
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-browser: $(INSTALLED) ## run the browser tests, and fail when there is no browser
 	REQUIRE_BROWSER=1 $(PYTHON) -m pytest tests/browser $(ARGS)

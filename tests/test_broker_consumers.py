@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from dramatiq.common import current_millis
 from dramatiq.worker import ConsumerThread, Worker
 from dramatiq.worker import _WorkQueueItem as Item
 
+from project.embedded.valkey import valkey
 from project.tasks import janitor
 from project.tasks.acks import LARGEST_BATCH
 from project.tasks.broker import ServiceBroker
@@ -40,8 +42,8 @@ def consumer(broker: ServiceBroker) -> QueueConsumer:
     return make_consumer(broker)
 
 
-def make_broker(namespace: str) -> ServiceBroker:
-    broker = ServiceBroker(url=os.environ["REDIS_URL"], namespace=namespace, middleware=[])
+def make_broker(namespace: str, *, url: str = "") -> ServiceBroker:
+    broker = ServiceBroker(url=url or os.environ["REDIS_URL"], namespace=namespace, middleware=[])
     broker.declare_queue("default")
     return broker
 
@@ -165,8 +167,18 @@ def test_a_running_message_is_not_given_back_after_a_lost_connection(broker: Ser
     assert held(broker) == 1
 
 
-def test_a_waiting_message_wakes_one_worker_only(namespace: str) -> None:
-    brokers = [make_broker(namespace) for _ in range(10)]
+@pytest.fixture
+def quiet_valkey(server_directory: Path) -> Iterator[str]:
+    """The address of a Valkey that nobody else uses, so that its commands can be counted."""
+    server = valkey(server_directory / "valkey", durable=False)
+    server.start()
+    server.wait_until_ready()
+    yield server.url
+    server.stop()
+
+
+def test_a_waiting_message_wakes_one_worker_only(namespace: str, quiet_valkey: str) -> None:
+    brokers = [make_broker(namespace, url=quiet_valkey) for _ in range(10)]
     found: list[MessageProxy] = []
 
     def wait(consumer: QueueConsumer) -> None:

@@ -58,7 +58,7 @@ def test_quick_tasks_are_taken_ahead() -> None:
     work.put(make_item())
     run_one(work)
 
-    assert work.reserve("default", timeout=0) == MOST_AHEAD
+    assert 2 < work.reserve("default", timeout=0) <= MOST_AHEAD
 
 
 def test_slow_tasks_are_not_taken_ahead() -> None:
