@@ -3,6 +3,7 @@
 import threading
 from datetime import timedelta
 
+from django.db import connection
 from pydantic import BaseModel
 
 from project.tasks.context import current_run
@@ -92,6 +93,13 @@ def slow() -> None:
     except TimeLimitExceeded:
         notes.append("cleaned up")
         raise
+
+
+@task("tests.wait_for_database", max_retries=0, time_limit=timedelta(milliseconds=300))
+def wait_for_database() -> None:
+    """Wait where no exception can be raised in the thread: inside the database driver."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(60)")
 
 
 @task("tests.wait", max_retries=0)

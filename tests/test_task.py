@@ -107,6 +107,19 @@ def test_a_task_that_uses_up_its_time_limit_can_clean_up_and_is_dead(worker: Wor
     assert tasks.notes == ["cleaned up"]
 
 
+def test_a_task_that_waits_for_the_database_is_stopped_by_the_database(worker: Worker) -> None:
+    with pytest.raises(TaskFailed, match="TimeLimitExceeded|statement timeout"):
+        tasks.wait_for_database.send().result(timeout=20)
+
+
+def test_a_running_task_reports_its_progress_and_knows_its_remaining_time(worker: Worker) -> None:
+    message = tasks.wait.send()
+    progress = eventually(lambda: TaskRun.objects.get(id=message.run_id).progress)
+    assert (progress, TaskRun.objects.get(id=message.run_id).progress_note) == (0.5, "half way")
+    tasks.gate.set()
+    assert 0 < message.result(timeout=10) < tasks.wait.policy.time_limit.total_seconds()
+
+
 def test_what_a_task_sends_names_its_parent(worker: Worker) -> None:
     message = tasks.parent.using(cause=Cause(source="api", request_id="r-1")).send()
     child = TaskRun.objects.get(id=message.result(timeout=10))

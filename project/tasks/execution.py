@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -129,7 +130,7 @@ def _age(claim: Claim) -> float:
 
 
 def _severity(state: str) -> tuple[int, str]:
-    return (40 if state == "dead" else 30), f"run_{state}"
+    return (logging.ERROR if state == "dead" else logging.WARNING), f"run_{state}"
 
 
 _in_execution: dict[str, object] = {}

@@ -108,7 +108,10 @@ class Housekeeping:
         """Stop the threads and sign off."""
         for thread in self._threads:
             thread.stop()
-        self.life.end()
+        try:
+            self.life.end()
+        except DatabaseError as error:
+            log.warning("not_signed_off", error=str(error).strip(), cure="the others notice its silence in 10 s")
 
     def _do_what_is_due(self) -> timedelta | None:
         return do_what_is_due(is_wide_awake=self.life.is_wide_awake())

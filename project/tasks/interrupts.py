@@ -74,11 +74,6 @@ class Interrupts:
             raise_thread_exception(running.thread_id, error)
             return True
 
-    def keys(self) -> list[str]:
-        """Return what runs in this process now."""
-        with self._lock:
-            return list(self._running)
-
     def _start_watch(self) -> None:
         if self._watch is None or not self._watch.is_alive():
             self._watch = threading.Thread(target=self._enforce_time_limits, name="time-limits", daemon=True)

@@ -43,15 +43,15 @@ def run(*, quick: bool = False) -> dict[str, float]:
     """Measure one scheduler process.
 
     Args:
-        quick: 15 ticks and 10 idle seconds instead of 60 and 60.
+        quick: 8 ticks and 5 idle seconds instead of 30 and 30.
 
     Returns:
         Milliseconds from fire time to claim and to commit, seconds until 1,000 ticks of one second were sent, and
         the percentage of one core that an idle scheduler uses.
     """
-    seconds = 15 if quick else 60
+    seconds = 8 if quick else 30
     with _scheduler() as (database, process):
-        idle = _idle_percent(process, seconds=10 if quick else 60)
+        idle = _idle_percent(process, seconds=5 if quick else 30)
         single = _late(database, name="each second ", count=seconds, every=1)
         crowd = _late(database, name="crowd ", count=CROWD, every=0)
     claims, commits = ([pair[place] for pair in single] for place in (0, 1))

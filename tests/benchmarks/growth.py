@@ -8,7 +8,7 @@ from tests.benchmarks.session import System, running
 from tests.benchmarks.stage import Stage
 
 MESSAGES = 20_000
-SMALL_RUNS = 7
+SMALL_RUNS = 5
 PAYLOADS = (10, 1_000, 10_000, 100_000)
 PROCESSES = (1, 2, 4)
 

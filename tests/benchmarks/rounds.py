@@ -37,16 +37,14 @@ class Effort:
 
 FULL = Effort(
     rounds=3,
-    drain_seconds=6,
-    idle_seconds=8,
+    drain_seconds=4,
+    idle_seconds=5,
     latencies=200,
     backlogs=(1_000, 100_000, 1_000_000),
     share=1,
     growth=True,
 )
-QUICK = Effort(
-    rounds=1, drain_seconds=2, idle_seconds=1, latencies=40, backlogs=(1_000, 20_000), share=0.4, growth=False
-)
+QUICK = Effort(rounds=1, drain_seconds=1.5, idle_seconds=1, latencies=40, backlogs=(20_000,), share=0.3, growth=False)
 
 Samples = dict[str, dict[str, list[float]]]
 
