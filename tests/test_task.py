@@ -108,7 +108,7 @@ def test_a_task_that_uses_up_its_time_limit_can_clean_up_and_is_dead(worker: Wor
 
 
 def test_a_task_that_waits_for_the_database_is_stopped_by_the_database(worker: Worker) -> None:
-    with pytest.raises(TaskFailed, match="TimeLimitExceeded|statement timeout"):
+    with pytest.raises(TaskFailed, match=r"TimeLimitExceeded|statement timeout"):
         tasks.wait_for_database.send().result(timeout=20)
 
 
