@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +21,7 @@ class Claim:
         task: The task's name.
         arguments: Its arguments as JSON values.
         cause: Who sent it.
-        started_at: When it was claimed.
+        started_at: When it was claimed, in seconds since 1970: a number, because most runs never need a date.
         next_steps: What a chain sends when it succeeds.
     """
 
@@ -32,7 +31,7 @@ class Claim:
     task: str
     arguments: dict[str, Any]
     cause: Cause
-    started_at: datetime
+    started_at: float
     next_steps: list[dict[str, Any]]
 
 

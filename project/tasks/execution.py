@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,7 +14,6 @@ from uuid import UUID
 import dramatiq
 import structlog
 from django.db import connections
-from django.utils import timezone
 from dramatiq.threading import Interrupt
 
 from project.tasks.admission import claim_run
@@ -85,7 +85,6 @@ def _run_claimed(task: Task[..., Any], claim: Claim) -> None:
         ),
         caused_by(child_of(claim.cause, run_id=claim.run_id)),
     ):
-        log.debug("run_started")
         try:
             result = _attempt(task, claim)
         except ClaimLost:
@@ -126,7 +125,7 @@ def _fail(task: Task[..., Any], claim: Claim, error: BaseException) -> None:
 
 
 def _age(claim: Claim) -> float:
-    return round((timezone.now() - claim.started_at).total_seconds(), 3)
+    return round(time.time() - claim.started_at, 3)
 
 
 def _severity(state: str) -> tuple[int, str]:

@@ -51,7 +51,7 @@ _WRITE = """
                 OR run.state = 'running' AND run.attempts = message.attempt + 1
                 AND run.worker_id = %(worker)s::uuid)
      RETURNING run.id, run.attempts, run.task, run.arguments, run.source, run.user_id, run.request_id,
-               run.started_at, run.next_steps
+               extract(epoch FROM run.started_at)::float8, run.next_steps
     )
     SELECT id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM succeeded UNION ALL SELECT * FROM claimed
 """

@@ -10,6 +10,7 @@ import hashlib
 import json
 import socket
 import traceback
+from datetime import UTC, datetime
 
 from django.conf import settings
 from django.db import DataError, transaction
@@ -112,7 +113,7 @@ def _keep_attempt(run: TaskRun, claim: Claim) -> None:
         run=run,
         number=run.attempts,
         worker=f"{socket.gethostname()} {this_worker.id}",
-        started_at=claim.started_at,
+        started_at=datetime.fromtimestamp(claim.started_at, UTC),
         error_type=run.error_type,
         error=run.error,
         traceback=run.traceback,
