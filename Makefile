@@ -38,7 +38,7 @@ check: $(INSTALLED) ## check style, types, imports, migrations, settings and con
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy .
-	.venv/bin/basedpyright
+	.venv/bin/basedpyright --project pyproject.toml
 	.venv/bin/lint-imports
 	LOG_LEVEL=ERROR DATABASE_POOL_TIMEOUT=0.1 $(PYTHON) -W ignore manage.py makemigrations --check --dry-run
 	ENV_FILE=/dev/null ENVIRONMENT=production DATABASE_URL=postgres://db/check REDIS_URL=redis://broker/0 \
