@@ -44,7 +44,7 @@ FULL = Effort(
     share=1,
     growth=True,
 )
-QUICK = Effort(rounds=1, drain_seconds=1.5, idle_seconds=1, latencies=40, backlogs=(20_000,), share=0.3, growth=False)
+QUICK = Effort(rounds=1, drain_seconds=1, idle_seconds=1, latencies=30, backlogs=(20_000,), share=0.2, growth=False)
 
 Samples = dict[str, dict[str, list[float]]]
 
