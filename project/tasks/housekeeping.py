@@ -1,4 +1,4 @@
-"""The threads beside the work, in every worker and every scheduler: the beat, the relay, the rescue."""
+"""The threads beside the work, in every worker and every scheduler: the beat, the duties, a look at the broker."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from project.tasks.workers import BEAT_EVERY, Life
 log = structlog.get_logger(__name__)
 
 RELAY_EVERY = timedelta(seconds=1)
+#: The broker judges nobody's silence when it is asked less often than every 3 s.
 RESCUE_EVERY = timedelta(seconds=1)
 RECONCILE_EVERY = timedelta(seconds=5)
 #: For so long after the broker was found empty, runs are reconciled once a second.

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PASS_EVERY = 2.0
 LONGEST_GAP = 3.5
 SEEN_SILENT_FOR = 4.0
 DEAD_AFTER = 8.0

@@ -24,6 +24,8 @@ SETTLE = timedelta(seconds=5)
 #: The same once it is certain that messages were lost: publishing one twice does no harm.
 SETTLE_IN_A_HURRY = timedelta(seconds=1)
 _BATCH = 5000
+#: What `_free` changes.
+_FREED_COLUMNS = ("deaths", "error_type", "error", "state", "run_after", "finished_at")
 
 
 def bury_dead_workers() -> int:
@@ -49,15 +51,8 @@ def free_runs(runs: QuerySet[TaskRun]) -> int:
         freed = list(locked)
         for run in freed:
             _free(run)
-            TaskAttempt.objects.create(
-                run=run,
-                number=run.attempts,
-                worker=str(run.worker_id),
-                started_at=run.started_at,
-                error_type=run.error_type,
-                error=run.error,
-            )
-            run.save()
+        TaskRun.objects.bulk_update(freed, _FREED_COLUMNS, batch_size=500)
+        TaskAttempt.objects.bulk_create(map(_death_of, freed))
     return len(freed)
 
 
@@ -130,6 +125,17 @@ def _free(run: TaskRun) -> None:
     run.run_after = timezone.now()
     run.finished_at = None if run.state == TaskRun.State.RETRYING else timezone.now()
     log.warning("run_freed", run_id=str(run.id), task=run.task, deaths=run.deaths, state=run.state)
+
+
+def _death_of(run: TaskRun) -> TaskAttempt:
+    return TaskAttempt(
+        run=run,
+        number=run.attempts,
+        worker=str(run.worker_id),
+        started_at=run.started_at,
+        error_type=run.error_type,
+        error=run.error,
+    )
 
 
 def _state_after_death(run: TaskRun) -> TaskRun.State:

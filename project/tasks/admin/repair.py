@@ -58,7 +58,7 @@ RETRY = Repair(
     label="Retry",
     states=operations.RETRYABLE,
     done="will be tried again",
-    warning="A worker will execute the task again with the same arguments and a new count of attempts.",
+    warning="A worker will execute the task again with the same arguments, and forget how often it has failed.",
     act=operations.retry,
 )
 EDIT = Repair(
