@@ -7,7 +7,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser check bench lock clean venv
+.PHONY: help run test test-long test-browser check bench lock clean venv
 
 PYTHON := .venv/bin/python
 REQUIREMENTS := requirements-dev.txt
@@ -30,6 +30,9 @@ run: $(INSTALLED) ## start everything: PostgreSQL, Valkey, web, worker and sched
 
 test: $(INSTALLED) ## run the tests against real servers
 	$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-long: $(INSTALLED) ## run the long tests: chaos on real processes, some twenty minutes
+	$(PYTHON) -m pytest -m long -n 2 --dist loadfile $(ARGS)
 
 test-browser: $(INSTALLED) ## run the browser tests, and fail when there is no browser
 	REQUIRE_BROWSER=1 $(PYTHON) -m pytest tests/browser $(ARGS)

@@ -4,7 +4,11 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.acceptance.processes import ROOT
+
+pytestmark = pytest.mark.long
 
 
 def test_a_small_drill_keeps_every_promise() -> None:
