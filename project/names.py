@@ -10,4 +10,5 @@ class TaskName(StrEnum):
     TODO_CLEANUP = "todo.cleanup"
     TODO_CLEANUP_FOR_USER = "todo.cleanup_for_user"
     CLEANUP_SESSIONS = "cleanup_sessions"
+    USERS_CLEAR_EXPIRED_LOGINS = "users.clear_expired_logins"
     PRUNE = "tasks.prune"

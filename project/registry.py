@@ -13,6 +13,7 @@ class TasksRegistry:
     todo_cleanup = todo.cleanup
     todo_cleanup_for_user = todo.cleanup_for_user
     cleanup_sessions = users.cleanup_sessions
+    users_clear_expired_logins = users.clear_expired_logins
     prune = machinery.prune
 
 

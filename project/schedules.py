@@ -48,5 +48,6 @@ SCHEDULES: list[DeclaredSchedule] = [
     DeclaredSchedule(name="ping", task=TaskName.PING, cron="* * * * *", max_lateness=timedelta(minutes=1)),
     DeclaredSchedule(name="todo cleanup", task=TaskName.TODO_CLEANUP, cron="0 2 * * *"),
     DeclaredSchedule(name="session cleanup", task=TaskName.CLEANUP_SESSIONS, cron="30 3 * * *"),
+    DeclaredSchedule(name="login cleanup", task=TaskName.USERS_CLEAR_EXPIRED_LOGINS, cron="45 3 * * *"),
     DeclaredSchedule(name="prune history", task=TaskName.PRUNE, cron="15 4 * * *"),
 ]

@@ -23,6 +23,13 @@ def test_a_todo_is_written_down() -> None:
     assert todo["created_at"].endswith("Z")
 
 
+def test_a_todo_says_whose_it_is() -> None:
+    user = a_user()
+    written = Api(user).post("/v1/todos", {"title": "Buy milk"}).json()
+    listed = Api(user).get("/v1/todos").json()["todos"][0]
+    assert (written["user_id"], listed["user_id"]) == (user.pk, user.pk)
+
+
 def test_a_user_lists_only_their_own_newest_first() -> None:
     user = a_user()
     create_todo(user=a_user(), title="somebody else's")

@@ -7,6 +7,7 @@ from django.utils import timezone
 from dramatiq.worker import Worker
 
 from project.registry import registry
+from project.tasks.cause import Cause, caused_by
 from project.tasks.errors import TaskArgumentError
 from project.tasks.models import TaskRun
 from tests.eventually import eventually
@@ -59,3 +60,24 @@ def test_a_user_cleans_up_their_own_todos_over_http(worker: Worker) -> None:
     eventually(lambda: Api(user).get(sent["status_url"]).json()["state"] == "succeeded")
     assert Api(user).get(sent["status_url"]).json()["result"]["todos_deleted"] == 1
     assert Todo.objects.get().user == other
+
+
+def test_while_a_users_cleanup_waits_more_of_them_are_not_sent() -> None:
+    user, other = a_user(), a_user()
+    asked = [Api(user).post("/v1/todos/cleanup").json()["task_id"] for _ in range(3)]
+    assert len(set(asked)) == 1
+    assert Api(other).post("/v1/todos/cleanup").json()["task_id"] not in asked
+    assert TaskRun.objects.count() == 2
+
+
+def test_you_see_how_your_cleanup_stands_though_somebody_else_had_asked_for_it() -> None:
+    user = a_user()
+    with caused_by(Cause(source="admin", user_id=a_user().pk)):
+        registry.todo_cleanup_for_user.send(user_id=user.pk)
+    sent = Api(user).post("/v1/todos/cleanup").json()
+    assert Api(user).get(sent["status_url"]).json()["state"] == "queued"
+    assert Api(a_user()).get(sent["status_url"]).status_code == 404
+
+
+def test_the_cleanup_of_logins_returns_what_it_did(worker: Worker) -> None:
+    assert registry.users_clear_expired_logins.send().result(timeout=10).deleted_count == 0

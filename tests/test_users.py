@@ -5,10 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.db import connections
+from django.test import Client as Browser
 from django.utils import timezone
 
 from tests.people import PASSWORD, Api, a_user
+from users.logins import clear_expired_logins
 from users.models import RefreshSession, User
 from users.sessions import Client, delete_old_sessions, start_session
 
@@ -135,3 +138,14 @@ def test_sessions_that_ended_long_ago_are_deleted_and_no_others() -> None:
     assert delete_old_sessions(days_old=30).deleted_count == 2
     assert delete_old_sessions(days_old=30).deleted_count == 0
     assert RefreshSession.objects.count() == 3
+
+
+def test_logins_that_expired_are_deleted_and_no_others() -> None:
+    browsers = [Browser() for _ in range(3)]
+    for browser in browsers:
+        browser.force_login(a_user())
+    kept, *expired = [browser.session.session_key for browser in browsers]
+    Session.objects.filter(pk__in=expired).update(expire_date=timezone.now() - timedelta(seconds=1))
+    assert clear_expired_logins().deleted_count == 2
+    assert clear_expired_logins().deleted_count == 0
+    assert Session.objects.get().pk == kept

@@ -39,6 +39,7 @@ class TodoOut(Schema):
     """A todo."""
 
     id: int
+    user_id: int
     title: str
     description: str
     completed: bool

@@ -12,7 +12,7 @@ def cleanup() -> CleanupResult:
     return services.cleanup()
 
 
-@task(TaskName.TODO_CLEANUP_FOR_USER, max_retries=3)
+@task(TaskName.TODO_CLEANUP_FOR_USER, max_retries=3, unique=True)
 def cleanup_for_user(*, user_id: int) -> CleanupResult:
     """Delete the completed todos of one user."""
     return services.cleanup_for_user(user_id=user_id)

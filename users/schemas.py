@@ -79,3 +79,11 @@ class CleanupSessionsResult(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     deleted_count: int
+
+
+class ClearExpiredLoginsResult(BaseModel):
+    """What a cleanup of expired logins came to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    deleted_count: int

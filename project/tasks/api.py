@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import cast
 from uuid import UUID
 
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI, Query, Router, Status
 from ninja.errors import HttpError
@@ -79,9 +80,9 @@ def list_workers(request: HttpRequest) -> list[Worker]:
 
 @router.get("/{run_id}", response={200: RunOut, **refusals(401, 404, 422)}, operation_id="get_task")
 def get_task(request: HttpRequest, run_id: UUID) -> TaskRun:
-    """Return how a run stands: one you caused or, for staff, any."""
+    """Return how a run stands: one you caused or that was there when you asked for it; for staff, any."""
     runs = TaskRun.objects.filter(id=run_id)
-    run = (runs if request.user.is_staff else runs.filter(user=request.user.pk, user__isnull=False)).first()
+    run = (runs if request.user.is_staff else runs.filter(_is_yours(request.user.pk))).first()
     if run is None:
         raise TaskRun.DoesNotExist
     return run
@@ -121,6 +122,12 @@ def answer_task_errors(api: NinjaAPI) -> None:
     answer(api, UnknownTaskError, HTTPStatus.CONFLICT)
     api.add_exception_handler(TaskRun.DoesNotExist, _no_such_run)
     api.add_exception_handler(TaskArgumentError, _unfit_arguments)
+
+
+def _is_yours(user_id: int | None) -> Q:
+    # Of a unique task, the run that somebody else has sent for you answers your own request too.
+    sent_for_you = Q(unique_key__isnull=False, arguments__user_id=user_id)
+    return Q(user=user_id, user__isnull=False) | sent_for_you
 
 
 def _reader(request: HttpRequest) -> None:
