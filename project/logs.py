@@ -8,10 +8,15 @@ import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
 HIDDEN = "***"
-_SECRET_NAME = re.compile(r"passw|secret|token|authori[sz]ation|cookie|api_?key|credential", re.IGNORECASE)
+_NAMES = r"(?:passw|secret|token|authori[sz]ation|cookie|api[_-]?key|credential)"
+_SECRET_NAME = re.compile(_NAMES, re.IGNORECASE)
+# Every repetition is bounded or ends at its first match: texts may be long, and may be an attacker's.
 _SECRET_TEXT = re.compile(
-    r"(?P<before>\bBearer\s+)[\w.~+/=-]{8,}|(?P<url>://[^\s:/@]*:)[^\s/@]+(?=@)"
-    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*",
+    r"(?P<before>\bBearer\s+)[\w.~+/=-]{8,}"
+    r"|(?P<url>://[^\s:/@]{0,100}:)[^\s/@]+(?=@)"
+    # name=value in a query, a form or a call; "name": value in JSON or a printed dictionary
+    rf"|(?P<name>{_NAMES}[\w.%\[\]-]{{0,40}}(?:=|\\?[\"']\s?:\s?))(?:\\?\"[^\"]*\"|'[^']*'|[^\s&;,\"'<>]+)"
+    r"|(?<![\w-])eyJ[\w-]+\.[\w-]+\.[\w-]*",
     re.IGNORECASE,
 )
 
@@ -22,15 +27,21 @@ def hide_secrets(_logger: WrappedLogger, _method: str, line: EventDict) -> Event
 
 
 def _without_secrets(value: Any) -> Any:
-    if isinstance(value, str):
-        return _SECRET_TEXT.sub(lambda found: (found["before"] or found["url"] or "") + HIDDEN, value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
     if isinstance(value, Mapping):
         return {
-            name: HIDDEN if _SECRET_NAME.search(str(name)) else _without_secrets(inner) for name, inner in value.items()
+            _without_secrets(name): HIDDEN if _SECRET_NAME.search(str(name)) else _without_secrets(inner)
+            for name, inner in value.items()
         }
     if isinstance(value, list | tuple):
         return [_without_secrets(inner) for inner in value]
-    return value
+    # Whatever else it is, its text is what would be written: that of a request has its query, an error's its reason.
+    return _SECRET_TEXT.sub(_hidden, str(value))
+
+
+def _hidden(found: re.Match[str]) -> str:
+    return (found["before"] or found["url"] or found["name"] or "") + HIDDEN
 
 
 def _processors() -> list[Processor]:

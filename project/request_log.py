@@ -18,7 +18,8 @@ class RequestLogMiddleware:
     """Set `request.id`, bind it to the log lines, return it as `X-Request-ID`, and log the request.
 
     An id that came with the request is kept, so that one id follows it through several services. The
-    line has neither the query nor headers nor the body.
+    line has neither the query nor headers nor the body. What is bound to the log lines while the request is
+    answered, such as who signed it, is not to be found on what the thread logs later.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -30,7 +31,9 @@ class RequestLogMiddleware:
         offered = request.headers.get("X-Request-ID", "")
         request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else uuid4().hex
         request.id = request_id  # type: ignore[attr-defined]
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
             response = self._get_response(request)
             response["X-Request-ID"] = request_id
             _log.info(
@@ -40,4 +43,6 @@ class RequestLogMiddleware:
                 status=response.status_code,
                 milliseconds=round((time.perf_counter() - started) * 1000, 1),
             )
+        finally:
+            structlog.contextvars.clear_contextvars()
         return response

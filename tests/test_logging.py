@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import structlog
 from django.conf import settings
+from django.test import Client, RequestFactory
 
 from project.logs import logging_config
+from tests.people import Api, a_user
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -88,6 +90,13 @@ def test_an_exception_is_part_of_its_line(lines: Lines) -> None:
         {"header": "Bearer hunter2-hunter2"},
         {"address": "redis://:hunter2-hunter2@broker:6379/0"},
         {"body": "token is eyJhbGciOiJIUzI1NiJ9.hunter2-hunter2.x"},
+        {"path": "/v1/todos?page=1&access_token=hunter2-hunter2&x=2"},
+        {"path": "/v1/todos?api-key=hunter2-hunter2"},
+        {"form": "username=ada&password=hunter2-hunter2"},
+        {"request": RequestFactory().get("/v1/todos?token=hunter2-hunter2")},
+        {"error": ValueError({"user": "ada", "password": "hunter2-hunter2"})},
+        {"error": 'cannot read {"refresh_token": "hunter2-hunter2"}'},
+        {"addresses": {"redis://:hunter2-hunter2@broker:6379/0": 1}},
     ],
 )
 def test_secrets_are_hidden_wherever_they_are(lines: Lines, fields: dict[str, object]) -> None:
@@ -95,6 +104,32 @@ def test_secrets_are_hidden_wherever_they_are(lines: Lines, fields: dict[str, ob
     (line,) = lines()
     assert "hunter2" not in json.dumps(line)
     assert "***" in json.dumps(line)
+
+
+def test_a_refused_request_is_logged_with_its_query_but_without_the_secrets_in_it(lines: Lines) -> None:
+    for path in ("/v1/nothing?page=7&token=hunter2", "/v1/users/me?password=hunter2", "/v1/todos?api_key=hunter2"):
+        Client().post(path)
+    Client().get("/admin/", {"token": "hunter2"}, headers={"Host": "evil.example"})
+    written = json.dumps(lines())
+    assert "page=7" in written
+    assert "hunter2" not in written
+
+
+@pytest.mark.django_db
+def test_what_a_thread_logs_after_a_request_no_longer_names_its_user(lines: Lines) -> None:
+    user = a_user()
+    Api(user).get("/v1/users/me")
+    structlog.get_logger("x").info("later")
+    about_the_request, later = lines()
+    assert about_the_request["user_id"] == user.pk
+    assert not {"user_id", "request_id"} & set(later)
+
+
+@pytest.mark.django_db
+def test_what_an_earlier_request_left_behind_does_not_reach_the_next(lines: Lines) -> None:
+    structlog.contextvars.bind_contextvars(user_id=7)
+    Api().get("/v1/nothing")
+    assert all("user_id" not in line for line in lines())
 
 
 def test_secrets_in_a_traceback_are_hidden(lines: Lines) -> None:
