@@ -2,12 +2,15 @@
 
 import threading
 from datetime import timedelta
+from uuid import UUID
 
-from django.db import connection
+from asgiref.sync import sync_to_async
+from django.db import connection, connections
 from pydantic import BaseModel
 
 from project.tasks.context import current_run
-from project.tasks.errors import PermanentError, RetryLater, TaskCancelled, TimeLimitExceeded
+from project.tasks.errors import PermanentError, ResultUnavailable, RetryLater, TaskCancelled, TimeLimitExceeded
+from project.tasks.message import Message
 from project.tasks.task import task
 
 
@@ -136,6 +139,42 @@ def alone(*, number: int) -> None:
 def parent() -> str:
     """Send another task."""
     return str(add.send(1).run_id)
+
+
+@task("tests.patient", time_limit=timedelta(days=30))
+def patient() -> str:
+    """Take less time than it may."""
+    return "done"
+
+
+@task("tests.wait_for_child", max_retries=3)
+def wait_for_child() -> Sum:
+    """Wait for a task that needs a thread, in a thread."""
+    return add.send(1).result(timeout=10)
+
+
+@task("tests.wait_for_child_async", max_retries=3)
+async def wait_for_child_async() -> Sum:
+    """Wait as `wait_for_child` does, in a coroutine."""
+    try:
+        return await (await add.asend(1)).aresult(timeout=10)
+    finally:
+        await sync_to_async(connections.close_all)()
+
+
+@task("tests.read_finished")
+def read_finished(*, run_id: UUID) -> Sum:
+    """Read the result of a run that has ended."""
+    return Message[Sum]("default", "tests.add", (), {}, {}, str(run_id)).result(timeout=10)
+
+
+@task("tests.wait_for_child_fast", durable=False, max_retries=0)
+def wait_for_child_fast() -> None:
+    """Wait as `wait_for_child` does, without a row."""
+    try:
+        add.send(1).result(timeout=10)
+    except ResultUnavailable as error:
+        notes.append(str(error))
 
 
 @task("tests.fast", durable=False)

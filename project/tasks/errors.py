@@ -65,6 +65,17 @@ class ResultUnavailable(TaskError):  # noqa: N818
     """There is no result to wait for; the message says why."""
 
 
+class WaitInTask(ResultUnavailable, PermanentError):  # noqa: N818
+    """A task must not wait for another one: that is what occupies the thread which the other one needs."""
+
+    def __init__(self, run_id: UUID) -> None:
+        super().__init__(
+            f"A task must not wait for run {run_id}: it occupies a thread meanwhile, and when all threads wait, none "
+            "is left to run what they wait for. Let what needs the result be a step of its own, "
+            "chain(first.call(…), second), or the callback of a batch, Batch.send([…], then=…)."
+        )
+
+
 class TaskFailed(TaskError):  # noqa: N818
     """The run ended without a result.
 

@@ -12,7 +12,8 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from project.tasks.declared import get_task
-from project.tasks.errors import ResultTimeout, ResultUnavailable, TaskFailed
+from project.tasks.errors import ResultTimeout, ResultUnavailable, TaskFailed, WaitInTask
+from project.tasks.interrupts import is_in_task
 from project.tasks.models import TaskRun
 from project.tasks.publication import awaits_commit
 
@@ -40,11 +41,13 @@ class Message(dramatiq.Message[R_co]):
             TaskFailed: If the run ended without a result.
             ResultTimeout: If it has not ended in time; it goes on.
             ResultUnavailable: If there is nothing to wait for.
+            WaitInTask: If a task would wait, with a thread that the run may need.
         """
         for pause in _pauses(self.run_id, timeout):
             run = self._ended()
             if run is not None:
                 return self._outcome(run)
+            self._refuse_to_wait_in_task(pause)
             time.sleep(pause)
         raise AssertionError("unreachable: the pauses end with an exception")
 
@@ -54,6 +57,7 @@ class Message(dramatiq.Message[R_co]):
             run = await sync_to_async(self._ended)()
             if run is not None:
                 return self._outcome(run)
+            self._refuse_to_wait_in_task(pause)
             await asyncio.sleep(pause)
         raise AssertionError("unreachable: the pauses end with an exception")
 
@@ -68,6 +72,10 @@ class Message(dramatiq.Message[R_co]):
                 f"Run {self.run_id} cannot start before the transaction that sent it commits: wait outside of it."
             )
         return None if run.state in TaskRun.UNFINISHED else run
+
+    def _refuse_to_wait_in_task(self, pause: float) -> None:
+        if pause and is_in_task():
+            raise WaitInTask(self.run_id)
 
     def _outcome(self, run: TaskRun) -> R_co:
         if run.state != TaskRun.State.SUCCEEDED:
