@@ -1,8 +1,12 @@
 """`explain` names what keeps a run from running."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from dramatiq.broker import set_broker
 from dramatiq.worker import Worker as DramatiqWorker
@@ -136,3 +140,22 @@ def test_a_real_worker_explains_itself(worker: DramatiqWorker) -> None:
     tasks.gate.set()
     eventually(lambda: codes(run) == ["succeeded"])
     assert workers.BEAT_EVERY < DEAD_AFTER
+
+
+def test_what_has_ended_without_a_unique_key_looks_for_no_rival(
+    django_assert_num_queries: Callable[[int], AbstractContextManager[object]],
+) -> None:
+    run = a_run()
+    with django_assert_num_queries(0):
+        assert [reason.code for reason in explain(run)] == ["dead"]
+
+
+def test_what_has_ended_finds_its_rival_by_the_key() -> None:
+    run = a_run(unique_key="k")
+    with CaptureQueriesContext(connection) as queries:
+        explain(run)
+    (query,) = queries.captured_queries
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")  # as if the table were large
+        cursor.execute(f"EXPLAIN {query['sql']}")
+        assert "run_unique_while_unfinished" in "\n".join(line for (line,) in cursor.fetchall())

@@ -52,8 +52,10 @@ def _running(run: TaskRun) -> Iterator[Reason]:
 def _ended(run: TaskRun) -> Iterator[Reason]:
     reason = f": {run.error_type}: {run.error}".rstrip(": ") if run.error_type or run.error else ""
     yield Reason(run.state, f"It ended {run.state} at {_at(run.finished_at)}{reason}.")
-    rival = TaskRun.objects.filter(unique_key=run.unique_key, state__in=TaskRun.UNFINISHED).first()
-    if run.unique_key is not None and rival is not None:
+    # Asked for no key, the database would walk the whole table: no index has those.
+    rivals = TaskRun.objects.filter(unique_key=run.unique_key, state__in=TaskRun.UNFINISHED)
+    rival = rivals.first() if run.unique_key is not None else None
+    if rival is not None:
         yield Reason("unique", f"It cannot be retried while run {rival.id}, which has the same unique key, goes on.")
 
 
