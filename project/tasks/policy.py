@@ -14,6 +14,10 @@ from project.tasks.errors import PermanentError, RetryLater, TaskArgumentError, 
 
 #: After this many deaths of its worker while it ran, a run is poison.
 MAX_DEATHS = 3
+#: No retry is further away, whatever a task or its policy asks for: some durations have no end that a date can name.
+_LONGEST_WAIT = timedelta(days=365)
+#: A time further away than this is a mistake, and beyond the year 9999 it is no date at all.
+FURTHEST = timedelta(days=36_525)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,8 @@ class Policy:
             raise TaskDefinitionError("Backoff needs 0 < min_backoff <= max_backoff.")
         if self.time_limit <= timedelta(0):
             raise TaskDefinitionError("time_limit must be positive.")
+        if self.expires is not None and self.expires > FURTHEST:
+            raise TaskDefinitionError("expires must be within 100 years, or None for runs that may start at any time.")
         if self.max_concurrency is not None and self.max_concurrency < 1:
             raise TaskDefinitionError("max_concurrency must be at least 1, or None for no bound.")
         if not self.durable and (self.unique or self.max_concurrency):
@@ -69,7 +75,7 @@ class Policy:
         if failures > self.max_retries or not self._is_worth_retrying(error):
             return None
         wait = error.after if isinstance(error, RetryLater) else self._backoff(failures)
-        return timezone.now() + wait
+        return timezone.now() + min(wait, _LONGEST_WAIT)
 
     def dramatiq_options(self) -> Mapping[str, Any]:
         """Return the same policy in Dramatiq's words, for tasks that are not durable."""
@@ -89,8 +95,10 @@ class Policy:
 
     def _backoff(self, failures: int) -> timedelta:
         # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-        ceiling = min(self.max_backoff, self.min_backoff * 2.0 ** min(failures - 1, 32))
-        return ceiling * random.uniform(0, 1)  # noqa: S311 (no secret depends on it)
+        # In seconds, because doubling a timedelta can leave its range.
+        doubled = self.min_backoff.total_seconds() * 2.0 ** min(failures - 1, 32)
+        ceiling = min(doubled, self.max_backoff.total_seconds(), _LONGEST_WAIT.total_seconds())
+        return timedelta(seconds=ceiling * random.uniform(0, 1))  # noqa: S311 (no secret depends on it)
 
 
 def _milliseconds(duration: timedelta) -> int:

@@ -18,6 +18,7 @@ from project.tasks.ids import uuid7
 from project.tasks.message import Message
 from project.tasks.models import TaskRun
 from project.tasks.outbox import broker, message_of, publish_on_commit
+from project.tasks.policy import FURTHEST
 from project.tasks.rows import NewRun, insert_runs, insert_unless_unfinished
 
 if TYPE_CHECKING:
@@ -64,10 +65,13 @@ class Options:
     def __post_init__(self) -> None:
         if self.delay is not None and self.eta is not None:
             raise ValueError("Give a delay or an eta, not both.")
-        for name in ("eta", "expires"):
+        for name in ("delay", "eta", "expires"):
             moment = getattr(self, name)
             if isinstance(moment, datetime) and moment.tzinfo is None:
                 raise ValueError(f"{name} must be an aware datetime: {moment} has no time zone.")
+            distance = moment - timezone.now() if isinstance(moment, datetime) else moment
+            if distance is not None and abs(distance) > FURTHEST:
+                raise ValueError(f"{name} must be within 100 years: {moment} is not.")
 
 
 def send_runs(calls: Sequence[Call[Any]], options: Options, **columns: Any) -> list[Message[Any]]:

@@ -14,6 +14,8 @@ _ready: WeakSet[psycopg.Connection[Any]] = WeakSet()
 _bounds: WeakKeyDictionary[psycopg.Connection[Any], timedelta] = WeakKeyDictionary()
 #: Django's own queries carry their values in the text; preparing those would only fill the server's memory.
 _NEVER_BY_ITSELF = 1_000_000_000
+#: What PostgreSQL counts milliseconds with, and so the longest time a statement can be given.
+_MOST_MILLISECONDS = 2**31 - 1
 
 
 def run_prepared(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -39,7 +41,7 @@ def array(values: Iterable[object]) -> str:
 
 
 def bound_statements(limit: timedelta) -> None:
-    """Have the database end any statement of this thread's connection after this long.
+    """Have the database end any statement of this thread's connection after this long, or after 24 days.
 
     Raises:
         django.db.Error: As for any query.
@@ -48,7 +50,8 @@ def bound_statements(limit: timedelta) -> None:
     raw: psycopg.Connection[Any] = connection.connection
     if _bounds.get(raw) != limit:
         with connection.wrap_database_errors:
-            raw.execute(f"SET statement_timeout = {int(limit.total_seconds() * 1000)}".encode())
+            milliseconds = min(int(limit.total_seconds() * 1000), _MOST_MILLISECONDS)
+            raw.execute(f"SET statement_timeout = {milliseconds}".encode())
         _bounds[raw] = limit
 
 

@@ -1,0 +1,58 @@
+"""Limits, delays and backoffs that are larger than anybody needs, or than a database or a date can hold."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from django.db import connection
+from django.utils import timezone as clock
+from dramatiq.worker import Worker
+
+from project.tasks.errors import RetryLater, TaskDefinitionError
+from project.tasks.policy import Policy
+from project.tasks.statements import bound_statements
+from tests import tasks_for_tests as tasks
+
+FOREVER = timedelta.max
+YEAR = timedelta(days=365)
+
+
+def test_a_task_with_a_time_limit_of_a_month_runs(worker: Worker) -> None:
+    assert tasks.patient.send().result(timeout=10) == "done"
+
+
+@pytest.mark.parametrize("limit", [timedelta(days=30), FOREVER])
+def test_the_database_bounds_statements_as_far_as_it_can_count(db: None, limit: timedelta) -> None:
+    bound_statements(limit)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'")
+        assert cursor.fetchone() == (2**31 - 1,)
+    bound_statements(timedelta(minutes=5))
+
+
+@pytest.mark.parametrize("error", [ValueError(), RetryLater(after=FOREVER)])
+def test_a_retry_is_at_most_a_year_away(error: Exception) -> None:
+    policy = Policy(max_retries=99, min_backoff=timedelta(days=1), max_backoff=FOREVER)
+    retry_at = policy.retry_at(error, failures=40)
+    assert retry_at is not None
+    assert retry_at <= clock.now() + YEAR
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"delay": FOREVER},
+        {"delay": timedelta.min},
+        {"expires": FOREVER},
+        # A year that exists where it is said, and not in UTC.
+        {"eta": datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-14)))},
+        {"expires": datetime(9999, 12, 31, tzinfo=UTC)},
+    ],
+)
+def test_a_send_refuses_a_time_that_nobody_will_see(options: dict[str, timedelta]) -> None:
+    with pytest.raises(ValueError, match="100 years"):
+        tasks.add.using(**options)  # type: ignore[arg-type]
+
+
+def test_a_policy_refuses_such_a_time_when_it_is_declared() -> None:
+    with pytest.raises(TaskDefinitionError, match="100 years"):
+        Policy(expires=FOREVER)
