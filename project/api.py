@@ -14,6 +14,7 @@ from todo.errors import TodoForbiddenError, TodoNotFoundError
 from users.api import auth_router, users_router
 from users.auth import bearer
 from users.errors import (
+    PermissionRequiredError,
     StaffRequiredError,
     TakenError,
     UnauthenticatedError,
@@ -38,6 +39,7 @@ answer(api, UnauthenticatedError, HTTPStatus.UNAUTHORIZED)
 answer(api, WeakPasswordError, HTTPStatus.BAD_REQUEST)
 answer(api, TakenError, HTTPStatus.CONFLICT)
 answer(api, StaffRequiredError, HTTPStatus.FORBIDDEN)
+answer(api, PermissionRequiredError, HTTPStatus.FORBIDDEN)
 answer(api, UserNotFoundError, HTTPStatus.NOT_FOUND)
 answer(api, TodoNotFoundError, HTTPStatus.NOT_FOUND)
 answer(api, TodoForbiddenError, HTTPStatus.FORBIDDEN)

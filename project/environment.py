@@ -115,7 +115,7 @@ class Environment(Stage):
     metrics_token: SecretStr | None = Field(
         default=None,
         min_length=16,
-        description="Bearer token with which Prometheus may read `/metrics`; without it, only staff may.",
+        description="Bearer token with which Prometheus may read `/metrics`; without it, only staff who may view runs.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO",

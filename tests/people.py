@@ -4,6 +4,7 @@ import os
 from itertools import count
 from typing import Any
 
+from django.contrib.auth.models import Permission
 from django.test import Client
 
 from users.models import User
@@ -18,6 +19,13 @@ def a_user(username: str = "", **fields: Any) -> User:
     """Create a user whose password is `PASSWORD`."""
     username = username or f"user{next(_numbers)}"
     return User.objects.create_user(username, f"{username}@example.com", PASSWORD, **fields)
+
+
+def staff(*permissions: str) -> User:
+    """Create a user who may sign in to the admin and has these permissions, by their codenames."""
+    user = a_user(is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    return user
 
 
 class Api:

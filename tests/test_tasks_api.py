@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from project.tasks.broker import ServiceBroker
@@ -13,7 +12,7 @@ from project.tasks.cause import Cause, caused_by
 from project.tasks.models import OperatorAction, PausedQueue, TaskAttempt, TaskRun, Worker
 from project.tasks.workers import Life
 from tests import tasks_for_tests as tasks
-from tests.people import Api, a_user
+from tests.people import Api, a_user, staff
 from users.models import User
 
 #: An id that no run has; the same in each process of a parallel test run.
@@ -36,9 +35,7 @@ def a_run(user: User | None = None, **columns: Any) -> TaskRun:
 
 
 def an_operator() -> User:
-    user = a_user(is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename="change_taskrun"))
-    return user
+    return staff("change_taskrun")
 
 
 def test_you_see_how_your_own_run_stands() -> None:
@@ -65,16 +62,16 @@ def test_a_run_that_is_not_yours_is_not_found(owner: str) -> None:
 
 
 def test_staff_see_every_run() -> None:
-    assert Api(a_user(is_staff=True)).get(f"/v1/tasks/{a_run(a_user()).id}").status_code == 200
+    assert Api(staff("view_taskrun")).get(f"/v1/tasks/{a_run(a_user()).id}").status_code == 200
 
 
 def test_what_is_no_run_is_not_found() -> None:
-    assert Api(a_user(is_staff=True)).get(f"/v1/tasks/{uuid4()}").status_code == 404
+    assert Api(staff("view_taskrun")).get(f"/v1/tasks/{uuid4()}").status_code == 404
 
 
 @pytest.mark.parametrize("run_id", ["7", "not-an-id", "%00"])
 def test_what_is_no_id_is_refused(run_id: str) -> None:
-    assert Api(a_user(is_staff=True)).get(f"/v1/tasks/{run_id}").status_code == 422
+    assert Api(staff("view_taskrun")).get(f"/v1/tasks/{run_id}").status_code == 422
 
 
 @pytest.mark.parametrize("path", ["", "/queues", "/workers", f"/{NOBODYS_RUN}", f"/{NOBODYS_RUN}/details"])
@@ -91,7 +88,7 @@ def test_only_staff_look_behind_the_scenes(path: str) -> None:
 @pytest.mark.parametrize("path", ["/{run}/retry", "/{run}/cancel", "/{run}/discard", "/queues/default/resume"])
 def test_repairs_need_the_permission_to_change_runs(path: str) -> None:
     run = a_run()
-    api = Api(a_user(is_staff=True))
+    api = Api(staff("view_taskrun"))
     assert api.post(f"/v1/tasks{path.format(run=run.id)}", {}).status_code == 403
     assert not OperatorAction.objects.exists()
 
@@ -99,7 +96,7 @@ def test_repairs_need_the_permission_to_change_runs(path: str) -> None:
 def test_the_list_is_filtered_and_paged_newest_first() -> None:
     a_run(state="succeeded")
     runs = sorted((a_run() for _ in range(5)), key=lambda run: run.id)
-    api = Api(a_user(is_staff=True))
+    api = Api(staff("view_taskrun"))
     first = api.get("/v1/tasks", state="dead", task="tests.add", limit=3).json()
     assert [UUID(row["id"]) for row in first["tasks"]] == [run.id for run in runs[4:1:-1]]
     second = api.get("/v1/tasks", state="dead", limit=3, before=first["next"]).json()
@@ -109,7 +106,7 @@ def test_the_list_is_filtered_and_paged_newest_first() -> None:
 
 def test_the_list_is_filtered_by_time_and_queue() -> None:
     a_run(queue="other")
-    api = Api(a_user(is_staff=True))
+    api = Api(staff("view_taskrun"))
     later = (timezone.now() + timedelta(minutes=1)).isoformat()
     assert len(api.get("/v1/tasks", queue="other", until=later).json()["tasks"]) == 1
     assert api.get("/v1/tasks", queue="default").json()["tasks"] == []
@@ -118,13 +115,13 @@ def test_the_list_is_filtered_by_time_and_queue() -> None:
 
 @pytest.mark.parametrize("query", [{"state": "lost"}, {"limit": 1000}, {"before": "x"}, {"since": "2026-01-01T00:00"}])
 def test_a_filter_that_makes_no_sense_is_refused(query: dict[str, Any]) -> None:
-    assert Api(a_user(is_staff=True)).get("/v1/tasks", **query).status_code == 422
+    assert Api(staff("view_taskrun")).get("/v1/tasks", **query).status_code == 422
 
 
 def test_details_hold_what_a_repair_needs_to_know() -> None:
     run = a_run()
     TaskAttempt.objects.create(run=run, number=1, error_type="ValueError", error="first", traceback="where")
-    body = Api(a_user(is_staff=True)).get(f"/v1/tasks/{run.id}/details").json()
+    body = Api(staff("view_taskrun")).get(f"/v1/tasks/{run.id}/details").json()
     assert (body["arguments"], body["traceback"]) == ({"left": 1}, "Traceback: secret")
     assert [attempt["error"] for attempt in body["failed_attempts"]] == ["first"]
 
@@ -176,7 +173,7 @@ def test_a_waiting_run_is_cancelled_and_a_dead_one_discarded() -> None:
 
 def test_queues_tell_what_waits_and_since_when() -> None:
     a_run(state="queued", queue="busy", run_after=timezone.now() - timedelta(minutes=2))
-    queues = {row["name"]: row for row in Api(a_user(is_staff=True)).get("/v1/tasks/queues").json()}
+    queues = {row["name"]: row for row in Api(staff("view_taskrun")).get("/v1/tasks/queues").json()}
     assert queues["busy"]["waiting"] == 1
     assert 120 <= queues["busy"]["oldest_seconds"] < 180
     assert queues["default"]["waiting"] == 0
@@ -198,5 +195,5 @@ def test_a_pause_needs_a_queue_and_a_reason(queue: str, body: Any, status: int) 
 def test_workers_are_those_that_live() -> None:
     Worker.objects.create(kind="worker", hostname="gone", pid=1, beat_at=timezone.now() - timedelta(minutes=1))
     Life(kind=Worker.Kind.WORKER, queues=["default"], threads=4).row.save(force_insert=True)
-    (row,) = Api(a_user(is_staff=True)).get("/v1/tasks/workers").json()
+    (row,) = Api(staff("view_taskrun")).get("/v1/tasks/workers").json()
     assert (row["queues"], row["threads"]) == (["default"], 4)

@@ -10,7 +10,7 @@ from django.db import connections
 from django.test import Client as Browser
 from django.utils import timezone
 
-from tests.people import PASSWORD, Api, a_user
+from tests.people import PASSWORD, Api, a_user, staff
 from users.logins import clear_expired_logins
 from users.models import RefreshSession, User
 from users.sessions import Client, delete_old_sessions, start_session
@@ -108,7 +108,7 @@ def test_what_cannot_be_a_user_is_refused_with_the_field(changes: dict[str, Any]
 
 def test_staff_look_any_user_up() -> None:
     user = a_user("ada")
-    response = Api(a_user(is_staff=True)).get(f"/v1/users/{user.pk}")
+    response = Api(staff("view_user")).get(f"/v1/users/{user.pk}")
     assert (response.status_code, response.json()["username"]) == (200, "ada")
 
 
@@ -118,8 +118,13 @@ def test_other_users_are_hidden_from_those_who_are_not_staff() -> None:
     assert (response.status_code, response.json()) == (403, {"detail": "Staff access required"})
 
 
+def test_staff_look_users_up_only_with_the_permission() -> None:
+    response = Api(staff()).get(f"/v1/users/{a_user().pk}")
+    assert (response.status_code, response.json()) == (403, {"detail": "Permission to view users required"})
+
+
 def test_an_unknown_user_is_not_found() -> None:
-    response = Api(a_user(is_staff=True)).get("/v1/users/2147483648000")
+    response = Api(staff("view_user")).get("/v1/users/2147483648000")
     assert (response.status_code, response.json()) == (404, {"detail": "User not found"})
 
 

@@ -76,7 +76,7 @@ def get_me(request: SignedIn) -> User:
     "/{user_id}", auth=bearer, response={200: UserOut, **refusals(401, 403, 404, 422)}, operation_id="get_user"
 )
 def get_user(request: SignedIn, user_id: Id) -> User:
-    """Return any user; for staff."""
+    """Return any user; for staff who may view users."""
     return services.get_user(user_id=user_id, asked_by=request.auth)
 
 

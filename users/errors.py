@@ -36,5 +36,9 @@ class StaffRequiredError(UsersError):
         super().__init__("Staff access required")
 
 
+class PermissionRequiredError(UsersError):
+    """Staff may do this only with a permission that they do not have."""
+
+
 class UnauthenticatedError(UsersError):
     """The caller did not prove who they are: wrong password, or a token that is not good (any more)."""

@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from users.errors import (
+    PermissionRequiredError,
     StaffRequiredError,
     TakenError,
     UnauthenticatedError,
@@ -86,14 +87,17 @@ def user_of(access_token: str) -> User:
 
 
 def get_user(*, user_id: int, asked_by: User) -> User:
-    """Return any user, to staff.
+    """Return any user, to staff who may view users in the admin.
 
     Raises:
         StaffRequiredError: If who asks is not staff.
+        PermissionRequiredError: If they are, without that permission.
         UserNotFoundError: If there is no such user.
     """
     if not asked_by.is_staff:
         raise StaffRequiredError
+    if not (asked_by.has_perm("users.view_user") or asked_by.has_perm("users.change_user")):
+        raise PermissionRequiredError("Permission to view users required")
     user = User.objects.filter(pk=user_id).first()
     if user is None:
         raise UserNotFoundError

@@ -20,13 +20,14 @@ from project.dashboard.throughput import recent_throughput
 from project.tasks.failures import failure_groups
 from project.tasks.models import Worker
 from project.tasks.overview import living_workers, queues_now
+from project.tasks.permissions import may_look
 from scheduler.ledger import lateness_report
 
 
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Answer in Prometheus' text format; to staff and to whoever has the token."""
+    """Answer in Prometheus' text format; to staff who may view runs, and to whoever has the token."""
     if not _is_allowed(request):
         return HttpResponseForbidden("Send METRICS_TOKEN as a bearer token.\n", content_type="text/plain")
     registry = CollectorRegistry(auto_describe=False)
@@ -35,7 +36,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def _is_allowed(request: HttpRequest) -> bool:
-    if request.user.is_active and request.user.is_staff:
+    if may_look(request.user):
         return True
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     expected: str = settings.METRICS_TOKEN

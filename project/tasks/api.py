@@ -1,6 +1,7 @@
 """Runs, queues and workers over HTTP.
 
-Everybody sees their own runs; staff see all of them, and those with the permission to change runs repair them.
+Everybody sees their own runs; staff who may view runs in the admin see all of them, and those who may change them
+repair them.
 Mount the router with the authentication of the service, and call `answer_task_errors`.
 """
 
@@ -19,6 +20,7 @@ from project.tasks.audit import Operator
 from project.tasks.errors import RunStateError, TaskArgumentError, UnknownTaskError
 from project.tasks.models import TaskRun, Worker
 from project.tasks.overview import QueueNow, living_workers, queues_now
+from project.tasks.permissions import may_look, may_repair
 from project.tasks.queues import pause_queue, resume_queue
 from project.tasks.schemas import (
     PauseBody,
@@ -80,9 +82,9 @@ def list_workers(request: HttpRequest) -> list[Worker]:
 
 @router.get("/{run_id}", response={200: RunOut, **refusals(401, 404, 422)}, operation_id="get_task")
 def get_task(request: HttpRequest, run_id: UUID) -> TaskRun:
-    """Return how a run stands: one you caused or that was there when you asked for it; for staff, any."""
+    """Return how a run stands: yours, or the one that was there when you asked; for staff who may view runs, any."""
     runs = TaskRun.objects.filter(id=run_id)
-    run = (runs if request.user.is_staff else runs.filter(_is_yours(request.user.pk))).first()
+    run = (runs if may_look(request.user) else runs.filter(_is_yours(request.user.pk))).first()
     if run is None:
         raise TaskRun.DoesNotExist
     return run
@@ -133,11 +135,13 @@ def _is_yours(user_id: int | None) -> Q:
 def _reader(request: HttpRequest) -> None:
     if not request.user.is_staff:
         raise HttpError(HTTPStatus.FORBIDDEN, "Staff access required")
+    if not may_look(request.user):
+        raise HttpError(HTTPStatus.FORBIDDEN, "Permission to view task runs required")
 
 
 def _operator(request: HttpRequest) -> Operator:
     _reader(request)
-    if not request.user.has_perm("tasks.change_taskrun"):
+    if not may_repair(request.user):
         raise HttpError(HTTPStatus.FORBIDDEN, "Permission to change task runs required")
     return Operator(request.user.get_username(), "api")
 

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 
+from project.tasks import permissions
 from project.tasks.audit import Operator
 
 #: No list is paged further than this: counting and skipping millions of rows takes seconds.
@@ -68,12 +69,12 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
 def may_repair(request: HttpRequest) -> bool:
     """Tell whether the user may retry, discard and cancel runs, and pause queues."""
-    return request.user.has_perm("tasks.change_taskrun")
+    return permissions.may_repair(request.user)
 
 
 def may_look(request: HttpRequest) -> bool:
     """Tell whether the user may look at runs."""
-    return may_repair(request) or request.user.has_perm("tasks.view_taskrun")
+    return permissions.may_look(request.user)
 
 
 def require_repair(request: HttpRequest) -> Operator:
