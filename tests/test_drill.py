@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from project.drill.chaos import Kill
 from project.drill.ledger import Execution
 from project.drill.options import Options, add_arguments
+from project.drill.outages import Outage
 from project.drill.report import Report, report
 
 RUN = uuid4()
@@ -21,10 +22,22 @@ def execution(pid: int, began_at: float, ended_at: float | None = None, *, run_i
 
 
 def judge(
-    *executions: Execution, kills: tuple[Kill, ...] = (), end: tuple[str, int] | None = ("succeeded", 0)
+    *executions: Execution,
+    kills: tuple[Kill, ...] = (),
+    outages: tuple[Outage, ...] = (),
+    unsettled: int = 0,
+    end: tuple[str, int] | None = ("succeeded", 0),
 ) -> Report:
-    ends = {RUN: end} if end else {}
-    return report(ends=ends, sent=[RUN], executions=executions, kills=kills, chaos={}, most_deaths=3)
+    return report(
+        ends={RUN: end} if end else {},
+        sent=[RUN],
+        executions=executions,
+        kills=kills,
+        outages=outages,
+        unsettled=unsettled,
+        chaos={},
+        most_deaths=3,
+    )
 
 
 def test_a_run_that_was_executed_once_is_fine() -> None:
@@ -71,6 +84,16 @@ def test_executions_that_overlap_are_concurrent() -> None:
 def test_a_rescue_that_takes_too_long_breaks_a_promise() -> None:
     verdict = judge(execution(1, 10), execution(2, 26, 27), kills=(Kill(1, 10.5),))
     assert verdict.broken_promises() == ["p99 of the rescue is over 15 s"]
+
+
+def test_while_a_server_is_out_nobody_can_rescue() -> None:
+    outages = (Outage(9, 12), Outage(13, 24), Outage(25.5, 40))
+    verdict = judge(execution(1, 10), execution(2, 26, 27), kills=(Kill(1, 10.5),), outages=outages)
+    assert verdict.rescue_p99 == pytest.approx(2.5)
+
+
+def test_a_batch_that_is_never_settled_breaks_a_promise() -> None:
+    assert judge(execution(1, 10, 11), unsettled=2).broken_promises() == ["2 batches were never settled"]
 
 
 def test_options_survive_the_way_through_another_command_line() -> None:

@@ -1,4 +1,4 @@
-"""What a drill does to processes and servers while runs are executed."""
+"""What a drill does while runs are executed, and in which order."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import UUID
 
+from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db import connection, transaction
 
 from project.drill import ledger
 from project.drill.crew import Crew
 from project.drill.options import Options
-from project.embedded.server import Server
-from project.tasks.outbox import broker
+from project.drill.outages import Outages
+from project.drill.tasks import execute, refuse
+from project.tasks.batches import Batch
+from project.tasks.cause import Cause, caused_by
+from project.tasks.ids import uuid7
 
 #: Seconds to wait at most for worker processes that live.
 _LONGEST_WAIT = 60.0
 #: Seconds to wait for one that executes something; after that an idle one is killed.
 _BUSY_WAIT = 3.0
+#: How many seconds a worker's clock is ahead; the negative ones are behind.
+_SKEWS = (-600, -30, 30, 600)
 
 
 @dataclass(frozen=True)
@@ -43,16 +50,17 @@ class Chaos:
     Args:
         options: How much of it.
         crew: The processes.
-        database: The drill's own server, if it has one.
-        valkey: The same.
+        outages: What can be done to the servers, if they are the drill's own.
+        chance: In which order, to whom and how long.
     """
 
-    def __init__(self, options: Options, *, crew: Crew, database: Server | None, valkey: Server | None) -> None:
+    def __init__(self, options: Options, *, crew: Crew, outages: Outages | None, chance: random.Random) -> None:
         self.kills: list[Kill] = []
+        self.batches: list[UUID] = []
         self.done: dict[str, int] = {}
         self._crew = crew
-        self._database, self._valkey = database, valkey
-        self._random = random.Random(options.seed)  # noqa: S311 - no secret depends on it
+        self._outages = outages
+        self._random = chance
         self._clock_ahead = ledger.clock_ahead()
         self._enough = max(1, options.processes // 2)
         self.plan = self._draw_up(options)
@@ -60,12 +68,14 @@ class Chaos:
     def _draw_up(self, options: Options) -> list[Callable[[], None]]:
         """Return what to do, one thing after the other."""
         kills = options.kills
-        plan = [self.kill_worker] * kills
-        if self._database is not None:
-            plan += [self.kill_scheduler] * (kills // 10)
-            plan += [self.flush_broker, self.stall_broker] * -(-kills // 20)
-            plan += [self.restart_broker, self.restart_database] * -(-kills // 40)
-            plan += [self.crash_database] * (kills // 80)
+        plan: list[Callable[[], None]] = [self.kill_worker] * kills
+        if (servers := self._outages) is not None:
+            plan += [self.kill_scheduler, self.send_bad_batch] * (kills // 10)
+            plan += [servers.flush_broker, servers.stall_broker, servers.lose_list] * -(-kills // 20)
+            plan += [servers.restart_broker, servers.restart_database, servers.fill_broker] * -(-kills // 40)
+            plan += [servers.make_database_read_only, servers.lock_row, self.skew_clock] * -(-kills // 40)
+            plan += [servers.lock_table, servers.take_database_away, servers.crash_database] * (kills // 80)
+            plan += [self.signal_twice] * (kills // 80)
         self._random.shuffle(plan)
         return plan
 
@@ -101,28 +111,24 @@ class Chaos:
         """Kill the scheduler."""
         self._crew.kill_scheduler()
 
-    def flush_broker(self) -> None:
-        """Make the broker forget everything."""
-        broker().client.flushall()
+    def signal_twice(self) -> None:
+        """Tell the whole pool twice to end: what it runs is dropped, as if its workers had been killed."""
+        self.wait_for_crew()
+        at = time.time() + self._clock_ahead
+        self.kills += [Kill(pid, at) for pid in self._living()]
+        self._crew.signal_twice()
 
-    def stall_broker(self) -> None:
-        """Let the broker hang for some seconds."""
-        if self._valkey is not None:
-            os.kill(self._valkey.pid, signal.SIGSTOP)
-            time.sleep(self._random.uniform(1, 4))
-            os.kill(self._valkey.pid, signal.SIGCONT)
+    def skew_clock(self) -> None:
+        """Have another worker whose clock is wrong."""
+        self._crew.skew_clock(self._random.choice(_SKEWS))
 
-    def restart_broker(self) -> None:
-        """Kill the broker and start it again."""
-        _restart(self._valkey, gently=False)
-
-    def restart_database(self) -> None:
-        """Stop the database and start it again."""
-        _restart(self._database, gently=True)
-
-    def crash_database(self) -> None:
-        """Kill the database and start it again."""
-        _restart(self._database, gently=False)
+    def send_bad_batch(self) -> None:
+        """Send a batch whose callback can never be sent, for a user who is gone."""
+        user = get_user_model().objects.create(username=f"drill-{uuid7()}")
+        with transaction.atomic(), caused_by(Cause(source="api", user_id=user.pk)):
+            batch = Batch.send([execute.call(milliseconds=0)], then=refuse.call())
+        self.batches.append(batch.id)
+        user.delete()
 
     def _living(self) -> list[int]:
         killed = {kill.pid for kill in self.kills}
@@ -139,10 +145,3 @@ class Chaos:
         except DatabaseError:
             connection.close()
             return []
-
-
-def _restart(server: Server | None, *, gently: bool) -> None:
-    if server is not None:
-        server.stop() if gently else server.kill()
-        server.start()
-        server.wait_until_ready()

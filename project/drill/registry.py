@@ -8,6 +8,7 @@ class DrillRegistry(TasksRegistry):
     """One attribute for each task."""
 
     execute = tasks.execute
+    refuse = tasks.refuse
 
 
 registry = DrillRegistry()

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from project.drill.chaos import Kill
 from project.drill.ledger import Execution
+from project.drill.outages import Outage
 
 #: A run is to start again within so many seconds after its worker was killed, 99 times out of 100.
 RESCUE_SECONDS = 15.0
@@ -28,8 +29,10 @@ class Report:
         more_than_once: Runs that were executed more than once.
         unexplained: Those among them whose worker was not killed in between.
         concurrent: Runs of which two executions overlapped.
+        unsettled: Batches that are still open though their members have ended.
         rescues: How often a run started again after its worker was killed.
-        rescue_p50: Seconds from the kill to that start, in half of the cases at most.
+        rescue_p50: Seconds from the kill to that start, in half of the cases at most; not counted are those in
+            which a server was out.
         rescue_p99: The same, in 99 of 100 cases.
         seconds: From the first send to the last end.
         throughput: Executions in a second.
@@ -43,6 +46,7 @@ class Report:
     more_than_once: int
     unexplained: int
     concurrent: int
+    unsettled: int
     rescues: int
     rescue_p50: float
     rescue_p99: float
@@ -56,6 +60,7 @@ class Report:
             f"{self.lost} runs were lost": self.lost == 0,
             f"{self.concurrent} runs were executed by two workers at once": self.concurrent == 0,
             f"{self.unexplained} runs were executed again though no worker was killed": self.unexplained == 0,
+            f"{self.unsettled} batches were never settled": self.unsettled == 0,
             f"p99 of the rescue is over {RESCUE_SECONDS:g} s": self.rescue_p99 <= RESCUE_SECONDS,
         }
         return [broken for broken, kept in promises.items() if not kept]
@@ -87,6 +92,8 @@ def report(
     sent: Sequence[UUID],
     executions: Sequence[Execution],
     kills: Sequence[Kill],
+    outages: Sequence[Outage],
+    unsettled: int,
     chaos: dict[str, int],
     most_deaths: int,
 ) -> Report:
@@ -97,13 +104,16 @@ def report(
         sent: The runs that were sent.
         executions: What was executed, in the order in which it began.
         kills: Which processes were killed.
+        outages: When a server was out.
+        unsettled: Batches that are still open.
         chaos: What was done, and how often.
         most_deaths: After so many deaths a run is poison.
     """
     killed = {kill.pid: kill.at for kill in kills}
     histories = _histories(executions)
     again = [pair for history in histories.values() for pair in pairwise(history)]
-    rescues = sorted(after.began_at - killed[before.pid] for before, after in again if _explains(before, after, killed))
+    rescued = [(killed[before.pid], after.began_at) for before, after in again if _explains(before, after, killed)]
+    rescues = sorted(_seconds_in_service(*rescue, outages=outages) for rescue in rescued)
     done = {execution.run_id for execution in executions if execution.outcome == "done"}
     succeeded = [run_id for run_id in sent if ends.get(run_id, ("", 0))[0] == "succeeded" and run_id in done]
     poison = [run_id for run_id in sent if ends.get(run_id, ("", 0)) == ("dead", most_deaths)]
@@ -117,6 +127,7 @@ def report(
         more_than_once=sum(len(history) > 1 for history in histories.values()),
         unexplained=len({before.run_id for before, after in again if not _explains(before, after, killed)}),
         concurrent=sum(_overlap(history, killed) for history in histories.values()),
+        unsettled=unsettled,
         rescues=len(rescues),
         rescue_p50=_quantile(rescues, 0.5),
         rescue_p99=_quantile(rescues, 0.99),
@@ -136,6 +147,12 @@ def _histories(executions: Sequence[Execution]) -> dict[UUID, list[Execution]]:
 def _explains(before: Execution, after: Execution, killed: dict[int, float]) -> bool:
     """Tell whether a kill of its worker explains why there is another execution."""
     return killed.get(before.pid, float("inf")) <= after.began_at
+
+
+def _seconds_in_service(began_at: float, ended_at: float, *, outages: Sequence[Outage]) -> float:
+    """Return how many seconds there are between two times in which no server was out."""
+    out = (min(outage.ended_at, ended_at) - max(outage.began_at, began_at) for outage in outages)
+    return ended_at - began_at - sum(seconds for seconds in out if seconds > 0)
 
 
 def _overlap(history: Sequence[Execution], killed: dict[int, float]) -> bool:

@@ -16,11 +16,12 @@ from project.drill import ledger
 from project.drill.chaos import Chaos
 from project.drill.crew import Crew
 from project.drill.options import Options
+from project.drill.outages import Outage, Outages
 from project.drill.report import Report, report
 from project.drill.tasks import execute
 from project.embedded.server import Server
 from project.tasks.ids import uuid7
-from project.tasks.models import TaskRun
+from project.tasks.models import TaskBatch, TaskRun
 from project.tasks.persistence import insist
 from project.tasks.policy import MAX_DEATHS
 
@@ -67,14 +68,16 @@ def drill(options: Options, *, directory: Path, database: Server | None, valkey:
     """
     ledger.create()
     crew = Crew(options, directory=directory)
-    chaos = Chaos(options, crew=crew, database=database, valkey=valkey)
+    chance = random.Random(options.seed)  # noqa: S311 - no secret depends on it
+    outages = Outages(database=database, valkey=valkey, chance=chance) if database and valkey else None
+    chaos = Chaos(options, crew=crew, outages=outages, chance=chance)
     sender = Sender(options)
     crew.start()
     try:
         sender.start()
         _let_it_rain(options, chaos=chaos, sender=sender)
         _wait_for_the_end(options, sender=sender)
-        return _judge(sender.sent, chaos)
+        return _judge(sender.sent, chaos, outages=outages.past if outages else [])
     finally:
         crew.stop()
 
@@ -105,9 +108,9 @@ def _wait_for_the_end(options: Options, *, sender: Sender) -> None:
 
 
 def unfinished() -> int:
-    """Count the drill's runs that have not ended."""
+    """Count the drill's runs and batches that have not ended."""
     waiting = TaskRun.objects.filter(task=execute.actor_name, state__in=TaskRun.UNFINISHED)
-    return insist(waiting.count)
+    return insist(lambda: waiting.count() + TaskBatch.objects.filter(finished_at=None).count())
 
 
 def _send(milliseconds: int) -> UUID:
@@ -125,13 +128,15 @@ def _send(milliseconds: int) -> UUID:
             return run_id
 
 
-def _judge(sent: Sequence[UUID], chaos: Chaos) -> Report:
+def _judge(sent: Sequence[UUID], chaos: Chaos, *, outages: Sequence[Outage]) -> Report:
     runs = TaskRun.objects.filter(task=execute.actor_name).values_list("id", "state", "deaths")
     return report(
         ends={run_id: (state, deaths) for run_id, state, deaths in runs},
         sent=sent,
         executions=ledger.executions(),
         kills=chaos.kills,
+        outages=outages,
+        unsettled=TaskBatch.objects.filter(id__in=chaos.batches, finished_at=None).count(),
         chaos=chaos.done,
         most_deaths=MAX_DEATHS,
     )

@@ -36,3 +36,12 @@ def execute(*, milliseconds: int) -> None:
         insist(lambda: ledger.end(execution, outcome="interrupted"))
         raise
     insist(lambda: ledger.end(execution, outcome="done"))
+
+
+def _refuse() -> str:
+    raise RuntimeError("This task can never be sent.")
+
+
+@task("drill.refuse", queue=QUEUE, unique=_refuse)
+def refuse() -> None:
+    """Do nothing: it cannot be sent."""
