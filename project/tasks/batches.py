@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Count, Exists, OuterRef
 from django.db.models.functions import Now
 
+from project.tasks.callbacks import bury, send_or_bury
 from project.tasks.cause import Cause, caused_by, current_cause
 from project.tasks.ids import uuid7
 from project.tasks.models import TaskBatch, TaskRun
-from project.tasks.sending import Call, Options, send_runs, send_stored
+from project.tasks.one_by_one import one_by_one
+from project.tasks.sending import Call, Options, send_runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +94,14 @@ def settle_batches() -> int:
     """Send the callback of each batch whose members have all ended; return how many.
 
     The batch's row is locked, marked and its callback's row inserted in one transaction: exactly one callback
-    however many processes do this.
+    however many processes do this. A callback that cannot be sent is a dead run.
+
+    Raises:
+        ExceptionGroup: If some batches could not be settled; the others are.
     """
     members = TaskRun.objects.filter(batch=OuterRef("id"))
     ended = TaskBatch.objects.filter(finished_at=None).exclude(Exists(members.filter(state__in=TaskRun.UNFINISHED)))
-    return sum(_settle(batch_id) for batch_id in ended.values_list("id", flat=True)[:100])
+    return one_by_one("batch", list(ended.values_list("id", flat=True)[:100]), _settle)
 
 
 def _settle(batch_id: UUID) -> bool:
@@ -113,9 +119,17 @@ def _send_callback(batch: TaskBatch) -> UUID | None:
     stored = batch.on_failure if failed and batch.on_failure else batch.then
     if stored is None:
         return None
-    cause = Cause(source="task", user_id=stored["user_id"], request_id=stored["request_id"])
+    name, arguments, run_id = str(stored.get("task", "")), stored.get("arguments", {}), uuid7()
+    cause = Cause(source="task", user_id=stored.get("user_id"), request_id=stored.get("request_id", ""))
     with caused_by(cause):
-        return send_stored(stored["task"], [], stored["arguments"], run_id=uuid7())
+        try:
+            with transaction.atomic():
+                return send_or_bury(name, [], arguments, run_id=run_id)
+        except (OperationalError, InterfaceError):
+            raise  # the database's trouble, which passes
+        except DatabaseError as error:
+            bury(name, error, arguments=arguments, run_id=run_id)
+    return run_id
 
 
 def _stored(call: Call[Any] | None) -> dict[str, Any] | None:

@@ -6,19 +6,21 @@ nothing has to stay open, and it goes on where it was when processes die.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Count, Q, QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from project.tasks.audit import Operator, record
-from project.tasks.errors import RunStateError, TaskArgumentError, UnknownTaskError
+from project.tasks.errors import RunStateError
 from project.tasks.filters import RunFilter
 from project.tasks.models import BulkRetry, TaskRun
+from project.tasks.one_by_one import one_by_one
 from project.tasks.operations import RETRYABLE, try_again
 
 log = structlog.get_logger(__name__)
@@ -94,10 +96,10 @@ def stop_bulk_retry(bulk_id: UUID, *, by: Operator, reason: str = "") -> None:
         RunStateError: If it has ended.
     """
     with transaction.atomic():
-        bulk = BulkRetry.objects.select_for_update().get(id=bulk_id)
+        bulk = BulkRetry.objects.select_for_update().annotate(now=Now()).get(id=bulk_id)
         if bulk.finished_at is not None:
             raise RunStateError(f"The bulk retry has ended: {bulk.get_outcome_display()}.")
-        _finish(bulk, BulkRetry.Outcome.STOPPED)
+        _finish(bulk, BulkRetry.Outcome.STOPPED, now=bulk.now)
         bulk.save()
         record("stop bulk retry", target=str(bulk_id), by=by, reason=reason, after={"retried": bulk.retried})
 
@@ -114,37 +116,41 @@ def bulk_progress(bulk_id: UUID) -> BulkProgress:
 
 
 def step_bulk_retries() -> int:
-    """Do the next bit of each open bulk retry; return how many runs were retried."""
-    due = BulkRetry.objects.filter(finished_at=None, stepped_at__lte=timezone.now() - SHORTEST_STEP)
-    return sum(_step(bulk_id) for bulk_id in due.values_list("id", flat=True))
+    """Do the next bit of each open bulk retry; return how many runs were retried.
+
+    Raises:
+        ExceptionGroup: If some bulk retries could not go on; the others have.
+    """
+    due = BulkRetry.objects.filter(finished_at=None, stepped_at__lte=Now() - SHORTEST_STEP)
+    return one_by_one("bulk retry", list(due.values_list("id", flat=True)), _step)
 
 
 def _step(bulk_id: UUID) -> int:
     with transaction.atomic():
-        bulk = BulkRetry.objects.select_for_update(skip_locked=True).filter(id=bulk_id, finished_at=None).first()
+        unfinished = BulkRetry.objects.filter(id=bulk_id, finished_at=None).annotate(now=Now())
+        bulk = unfinished.select_for_update(skip_locked=True).first()
         if bulk is None:
             return 0
-        retried = _go_on(bulk)
+        retried = _go_on(bulk, now=bulk.now)
         bulk.save()
     return retried
 
 
-def _go_on(bulk: BulkRetry) -> int:
+def _go_on(bulk: BulkRetry, *, now: datetime) -> int:
     if bulk_progress(bulk.id).is_too_bad(bulk.max_error_share):
-        _finish(bulk, BulkRetry.Outcome.FAILING)
+        _finish(bulk, BulkRetry.Outcome.FAILING, now=now)
         return 0
-    now = timezone.now()
     share = _share(bulk, now)
     if share == 0:
         return 0
-    runs = list(_left(bulk)[:share])
-    if not runs:
-        _finish(bulk, BulkRetry.Outcome.DONE)
+    ids = list(_left(bulk).values_list("id", flat=True)[:share])
+    if not ids:
+        _finish(bulk, BulkRetry.Outcome.DONE, now=now)
         return 0
-    retried = sum(_retried(run, bulk) for run in runs)
+    retried = _retry_each(ids, bulk)
     bulk.retried += retried
-    bulk.refused += len(runs) - retried
-    bulk.after_id = runs[-1].id
+    bulk.refused += len(ids) - retried
+    bulk.after_id = ids[-1]
     # Only what was used is gone, so that the pace is kept whatever the steps are.
     bulk.stepped_at = max(bulk.stepped_at, now - _window(bulk)) + timedelta(seconds=share / bulk.rate)
     return retried
@@ -164,21 +170,38 @@ def _share(bulk: BulkRetry, now: datetime) -> int:
 
 def _left(bulk: BulkRetry) -> QuerySet[TaskRun]:
     """Return what is still to be retried; what has died since the start is not."""
-    left = RunFilter(**bulk.filter).matching(TaskRun.objects.select_for_update(of=("self",))).order_by("id")
+    left = RunFilter(**bulk.filter).matching().order_by("id")
     left = left.filter(Q(finished_at__lt=bulk.created_at) | Q(finished_at=None))
     return left.filter(id__gt=bulk.after_id) if bulk.after_id else left
+
+
+def _retry_each(ids: Sequence[UUID], bulk: BulkRetry) -> int:
+    """Retry runs, each by itself; return how many could be."""
+    state = RunFilter(**bulk.filter).state
+    runs = TaskRun.objects.select_for_update(skip_locked=True, of=("self",)).filter(id__in=ids, state=state)
+    found = {run.id: run for run in runs.order_by("id")}
+    for run_id in [run_id for run_id in ids if run_id not in found]:
+        _refuse(run_id, bulk, reason="somebody else is changing it: retry it by itself")
+    return sum(_retried(run, bulk) for run in found.values())
 
 
 def _retried(run: TaskRun, bulk: BulkRetry) -> bool:
     run.bulk_id = bulk.id
     try:
         try_again(run, arguments=run.arguments)
-    except (RunStateError, TaskArgumentError, UnknownTaskError) as error:
-        log.warning("run_not_retried", run_id=str(run.id), bulk_id=str(bulk.id), reason=str(error))
+    except (OperationalError, InterfaceError):
+        raise  # the database's trouble, not the run's
+    except Exception as error:
+        # Whatever it is, from arguments that do not fit to a defect in the task's own types.
+        _refuse(run.id, bulk, reason=f"{type(error).__name__}: {error}")
         return False
     return True
 
 
-def _finish(bulk: BulkRetry, outcome: BulkRetry.Outcome) -> None:
-    bulk.outcome, bulk.finished_at = outcome, timezone.now()
+def _refuse(run_id: UUID, bulk: BulkRetry, *, reason: str) -> None:
+    log.warning("run_not_retried", run_id=str(run_id), bulk_id=str(bulk.id), reason=reason)
+
+
+def _finish(bulk: BulkRetry, outcome: BulkRetry.Outcome, *, now: datetime) -> None:
+    bulk.outcome, bulk.finished_at = outcome, now
     log.info("bulk_retry_ended", bulk_id=str(bulk.id), outcome=str(outcome), retried=bulk.retried)

@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 from uuid import UUID
 
+from project.tasks.callbacks import send_or_bury
 from project.tasks.declared import get_task
 from project.tasks.errors import TaskDefinitionError
 from project.tasks.ids import uuid7
 from project.tasks.message import Message
-from project.tasks.sending import Call, Options, send_runs, send_stored
+from project.tasks.sending import Call, Options, send_runs
 
 if TYPE_CHECKING:
     from project.tasks.claims import Claim
@@ -104,7 +105,7 @@ def send_next_step(claim: Claim, result: Any) -> None:
         result: Its result as a JSON value.
     """
     step, *later = claim.next_steps
-    send_stored(step["task"], [result], {}, run_id=UUID(step["id"]), next_steps=later)
+    send_or_bury(step["task"], [result], {}, run_id=UUID(step["id"]), next_steps=later)
 
 
 def _message_of(step: dict[str, Any]) -> Message[Any]:

@@ -3,64 +3,127 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
+
+import structlog
+from django.db import Error as DatabaseError
+from django.db import connection
 
 from project.tasks.batches import settle_batches
 from project.tasks.bulk import step_bulk_retries
-from project.tasks.outbox import BATCH, expire_once, relay_once
+from project.tasks.outbox import BATCH, BROKER_ERRORS, expire_once, relay_once
 from project.tasks.queues import resume_due_queues
 from project.tasks.rescue import DEAD_AFTER, bury_dead_workers, free_abandoned_runs
 from project.tasks.statements import run_prepared
 
-_ASK = """
-    SELECT EXISTS (SELECT FROM tasks_taskrun WHERE state IN ('pending', 'queued', 'retrying')
-                      AND expires_at IS NOT NULL AND expires_at <= clock_timestamp()),
-           EXISTS (SELECT FROM tasks_pausedqueue WHERE resume_at <= clock_timestamp()),
-           EXISTS (SELECT FROM tasks_taskbatch WHERE finished_at IS NULL),
-           EXISTS (SELECT FROM tasks_bulkretry WHERE finished_at IS NULL),
-           EXISTS (SELECT FROM tasks_worker WHERE beat_at < clock_timestamp() - %(dead_after)s::interval),
-           EXISTS (SELECT FROM tasks_taskrun AS run WHERE state = 'running'
-                      AND NOT EXISTS (SELECT FROM tasks_worker AS worker WHERE worker.id = run.worker_id)),
-           EXISTS (SELECT FROM tasks_taskrun WHERE state IN ('pending', 'retrying')
-                      AND run_after <= clock_timestamp()),
-           (SELECT extract(epoch FROM min(run_after) - clock_timestamp())::float8 FROM tasks_taskrun
-             WHERE state IN ('pending', 'retrying') AND run_after > clock_timestamp())
-"""
+log = structlog.get_logger(__name__)
 
 
-def do_what_is_due(*, is_wide_awake: bool) -> timedelta | None:
-    """Expire, resume, settle, bury, free and relay, where there is something to.
+@dataclass(frozen=True, kw_only=True)
+class Duty:
+    """Something that any one living process does for all.
 
     Args:
-        is_wide_awake: Whether this process may judge the silence of others; see `workers.Life`.
-
-    Returns:
-        How long until the next delayed run or retry is due; None if none waits.
-
-    Raises:
-        django.db.Error: If the database does not answer.
-        redis.RedisError: If the broker does not.
+        name: What the logs call it.
+        is_due: Whether there is anything to do, as an SQL condition that an index answers.
+        do: The deed; several processes may do it at the same time.
     """
-    duties: list[Callable[[], object]] = [
-        expire_once,
-        resume_due_queues,
-        settle_batches,
-        step_bulk_retries,
-        bury_dead_workers if is_wide_awake else _wait_and_see,
-        free_abandoned_runs,
-        _relay,
-    ]
-    *due, seconds = run_prepared(_ASK, {"dead_after": f"{DEAD_AFTER.total_seconds()} seconds"})[0]
-    for duty, is_due in zip(duties, due, strict=True):
-        if is_due:
-            duty()
-    return None if seconds is None else timedelta(seconds=max(seconds, 0))
 
-
-def _wait_and_see() -> None:
-    """Give the others time to beat again."""
+    name: str
+    is_due: str
+    do: Callable[[], object]
 
 
 def _relay() -> None:
     while relay_once() == BATCH:
         pass
+
+
+#: In the order in which they are done.
+DUTIES = (
+    Duty(
+        name="expire runs",
+        is_due="""EXISTS (SELECT FROM tasks_taskrun WHERE state IN ('pending', 'queued', 'retrying')
+                             AND expires_at IS NOT NULL AND expires_at <= clock_timestamp())""",
+        do=expire_once,
+    ),
+    Duty(
+        name="resume queues",
+        is_due="EXISTS (SELECT FROM tasks_pausedqueue WHERE resume_at <= clock_timestamp())",
+        do=resume_due_queues,
+    ),
+    Duty(
+        name="settle batches",
+        is_due="EXISTS (SELECT FROM tasks_taskbatch WHERE finished_at IS NULL)",
+        do=settle_batches,
+    ),
+    Duty(
+        name="retry in bulk",
+        is_due="EXISTS (SELECT FROM tasks_bulkretry WHERE finished_at IS NULL)",
+        do=step_bulk_retries,
+    ),
+    Duty(
+        name="bury dead workers",
+        is_due="EXISTS (SELECT FROM tasks_worker WHERE beat_at < clock_timestamp() - %(dead_after)s::interval)",
+        do=bury_dead_workers,
+    ),
+    Duty(
+        name="free abandoned runs",
+        is_due="""EXISTS (SELECT FROM tasks_taskrun AS run WHERE state = 'running'
+                             AND NOT EXISTS (SELECT FROM tasks_worker AS worker WHERE worker.id = run.worker_id))""",
+        do=free_abandoned_runs,
+    ),
+    Duty(
+        name="relay",
+        is_due="""EXISTS (SELECT FROM tasks_taskrun WHERE state IN ('pending', 'retrying')
+                             AND run_after <= clock_timestamp())""",
+        do=_relay,
+    ),
+)
+_UNTIL_NEXT = """
+    (SELECT extract(epoch FROM min(run_after) - clock_timestamp())::float8 FROM tasks_taskrun
+      WHERE state IN ('pending', 'retrying') AND run_after > clock_timestamp())
+"""
+_ASK = f"SELECT {_UNTIL_NEXT}, {', '.join(duty.is_due for duty in DUTIES)}"
+
+
+class Duties:
+    """One process's share in the duties, each tried alone."""
+
+    def __init__(self) -> None:
+        self._failing: dict[str, str] = {}
+
+    def do_what_is_due(self) -> timedelta | None:
+        """Do each duty for which there is something to do; an error in one is logged and stops no other.
+
+        Returns:
+            How long until the next delayed run or retry is due; None if none waits.
+
+        Raises:
+            django.db.Error: If the database does not say what is due.
+        """
+        seconds, *due = run_prepared(_ASK, {"dead_after": f"{DEAD_AFTER.total_seconds()} seconds"})[0]
+        for duty, is_due in zip(DUTIES, due, strict=True):
+            if is_due:
+                self._try(duty)
+        return None if seconds is None else timedelta(seconds=max(seconds, 0))
+
+    def _try(self, duty: Duty) -> None:
+        try:
+            duty.do()
+        except (DatabaseError, *BROKER_ERRORS) as error:
+            # The next duty must not meet a connection that this one left broken.
+            connection.close()
+            self._note(duty, error, cure="it is tried again; see whether database and broker answer")
+        except Exception as error:
+            # A defect, or a row that nobody thought of: nothing else may stand still because of it.
+            self._note(duty, error, cure="it is tried again; correct or delete the row that is named, or report it")
+        else:
+            self._failing.pop(duty.name, None)
+
+    def _note(self, duty: Duty, error: Exception, *, cure: str) -> None:
+        reason = f"{type(error).__name__}: {error}".strip()
+        if self._failing.get(duty.name) != reason:
+            self._failing[duty.name] = reason
+            log.warning("duty_failed", duty=duty.name, error=reason, cure=cure, exc_info=error)

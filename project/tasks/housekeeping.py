@@ -12,7 +12,7 @@ import structlog
 from django.db import Error as DatabaseError
 from django.db import connection
 
-from project.tasks.duties import do_what_is_due
+from project.tasks.duties import Duties
 from project.tasks.models import Worker
 from project.tasks.outbox import BROKER_ERRORS, broker
 from project.tasks.rescue import SETTLE, SETTLE_IN_A_HURRY, broker_was_emptied, reconcile
@@ -91,6 +91,7 @@ class Housekeeping:
         relay_every: timedelta = RELAY_EVERY,
     ) -> None:
         self.life = Life(kind=kind, queues=queues, threads=threads)
+        self._duties = Duties()
         self._reconciled_to: UUID | None = None
         self._reconcile_at = self._hurry_until = 0.0
         self._threads = [
@@ -115,7 +116,7 @@ class Housekeeping:
             log.warning("not_signed_off", error=str(error).strip(), cure="the others notice its silence in 10 s")
 
     def _do_what_is_due(self) -> timedelta | None:
-        return do_what_is_due(is_wide_awake=self.life.is_wide_awake())
+        return self._duties.do_what_is_due()
 
     def _look_after_broker(self) -> None:
         broker().rescue()

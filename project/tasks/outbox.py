@@ -72,7 +72,6 @@ def message_of(run: NewRun | TaskRun) -> Message[Any]:
         kwargs=run.arguments,
         options=options,
         message_id=str(run.id),
-        message_timestamp=int(run.created_at.timestamp() * 1000),
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth import get_user_model
 from django.db import connection
 
 
@@ -16,7 +17,13 @@ from django.db import connection
 class NewRun:
     """What a send decides about a run; every other column has a default in the database.
 
-    Not a `TaskRun`, because making a model instance takes longer than everything else about a row.
+    Not a `TaskRun`, because making a model instance takes longer than everything else about a row. Its times are
+    set by the database, on its own clock: the clocks of two processes need not agree.
+
+    Args:
+        state: Queued if it is due; what the database finds, if it has an `eta`.
+        delay: How long after now it is due; `eta` says when instead.
+        expires_in: How long after now it may still start; `expires_at` says until when instead.
     """
 
     id: UUID
@@ -25,10 +32,10 @@ class NewRun:
     priority: int
     arguments: dict[str, Any]
     state: str
-    created_at: datetime
-    run_after: datetime
+    delay: timedelta
+    eta: datetime | None
+    expires_in: timedelta | None
     expires_at: datetime | None
-    published_at: datetime | None
     source: str
     user_id: int | None
     request_id: str
@@ -56,29 +63,38 @@ _TYPES = {
     "UUID": "uuid",
     "UUID | None": "uuid",
     "int | None": "bigint",
-    "datetime": "timestamptz",
+    "timedelta": "interval",
+    "timedelta | None": "interval",
     "datetime | None": "timestamptz",
     "dict[str, Any]": "jsonb",
     "Sequence[dict[str, Any]]": "jsonb",
 }
-_COLUMNS = {column.name: _TYPES[str(column.type)] for column in fields(NewRun)}
+_VALUES = {value.name: _TYPES[str(value.type)] for value in fields(NewRun)}
+_NOW = "statement_timestamp()"
+#: The columns that are made of the values; the others are the values.
+_MADE = {
+    "state": f"CASE WHEN eta IS NULL THEN state WHEN eta <= {_NOW} THEN 'queued' ELSE 'pending' END",
+    "created_at": _NOW,
+    "run_after": f"coalesce(eta, {_NOW} + delay)",
+    "published_at": f"CASE WHEN coalesce(eta, {_NOW} + delay) <= {_NOW} THEN {_NOW} END",
+    "expires_at": f"coalesce(expires_at, {_NOW} + expires_in)",
+}
+_COLUMNS = {name: name for name in _VALUES if name not in {"delay", "eta", "expires_in"}} | _MADE
 #: A second unfinished run of one key is not inserted; every other conflict is an error.
 _OR_KEEP = (
     " ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL"
-    " AND state IN ('pending', 'queued', 'running', 'retrying') DO NOTHING RETURNING id"
+    " AND state IN ('pending', 'queued', 'running', 'retrying') DO NOTHING"
 )
 
 
 def insert_runs(runs: Sequence[NewRun]) -> None:
-    """Insert new runs with one statement.
+    """Insert new runs with one statement; those with an `eta` are told whether it has passed.
 
     Raises:
         IntegrityError: If one of the ids exists.
     """
     if runs:
-        sql, values = _insert(runs)
-        with connection.cursor() as cursor:
-            cursor.execute(sql, values)
+        _execute(runs)
 
 
 def insert_unless_unfinished(run: NewRun) -> bool:
@@ -86,24 +102,41 @@ def insert_unless_unfinished(run: NewRun) -> bool:
 
     Waits for a transaction that is just inserting the same key.
     """
-    sql, values = _insert([run])
+    return _execute([run], _OR_KEEP) == 1
+
+
+def _execute(runs: Sequence[NewRun], on_conflict: str = "") -> int:
+    """Insert runs; return how many were."""
+    sql, values = _insert(runs)
+    has_eta = any(run.eta is not None for run in runs)
     with connection.cursor() as cursor:
-        cursor.execute(sql + _OR_KEEP, values)
-        return cursor.fetchone() is not None
+        cursor.execute(sql + on_conflict + (" RETURNING id, state" if has_eta else ""), values)
+        states = dict(cursor.fetchall()) if has_eta else {}
+        for run in runs if has_eta else ():
+            run.state = states.get(run.id, run.state)
+        return int(cursor.rowcount)
 
 
 def _insert(runs: Sequence[NewRun]) -> tuple[str, list[Any]]:
-    """Build the statement: a column that is the same in all rows is sent once, the others as arrays."""
-    columns = {name: _values(runs, name) for name in _COLUMNS}
-    varying = [name for name, values in columns.items() if values.count(values[0]) < len(values)]
-    selected = ", ".join(name if name in varying else f"%s::{type_}" for name, type_ in _COLUMNS.items())
-    arrays = ", ".join(f"%s::{_COLUMNS[name]}[]" for name in varying)
-    rows = f" FROM unnest({arrays}) AS new ({', '.join(varying)})" if varying else ""
-    sql = f"INSERT INTO tasks_taskrun ({', '.join(_COLUMNS)}) SELECT {selected}{rows}"
-    constants = [values[0] for name, values in columns.items() if name not in varying]
-    return sql, constants + [columns[name] for name in varying]
+    """Build the statement: a value that is the same in all rows is sent once, the others as arrays."""
+    values = {name: _values(runs, name) for name in _VALUES}
+    varying = [name for name, those in values.items() if those.count(those[0]) < len(those)]
+    constant = [name for name in values if name not in varying]
+    given = ", ".join([*(f"%s::{_VALUES[name]} AS {name}" for name in constant), *varying])
+    arrays = ", ".join(f"%s::{_VALUES[name]}[]" for name in varying)
+    rows = f" FROM unnest({arrays}) AS varying ({', '.join(varying)})" if varying else ""
+    columns = _COLUMNS | ({"user_id": _if_there_is("user_id")} if any(values["user_id"]) else {})
+    into = f"INSERT INTO tasks_taskrun ({', '.join(columns)})"
+    sql = f"{into} SELECT {', '.join(columns.values())} FROM (SELECT {given}{rows}) AS new"  # noqa: S608 - our own names
+    return sql, [values[name][0] for name in constant] + [values[name] for name in varying]
+
+
+def _if_there_is(column: str) -> str:
+    """Return what selects a user's id, or nothing for one who was deleted: that must not keep a run from being sent."""
+    people = f'"{get_user_model()._meta.db_table}" AS person'
+    return f"(SELECT person.id FROM {people} WHERE person.id = new.{column})"  # noqa: S608 - our own names
 
 
 def _values(runs: Sequence[NewRun], name: str) -> list[Any]:
     values = [getattr(run, name) for run in runs]
-    return [json.dumps(value) for value in values] if _COLUMNS[name] == "jsonb" else values
+    return [json.dumps(value) for value in values] if _VALUES[name] == "jsonb" else values

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+_NO_TIME = timedelta(0)
+
 
 @dataclass(frozen=True)
 class Call(Generic[R]):
@@ -89,8 +91,8 @@ def send_runs(calls: Sequence[Call[Any]], options: Options, **columns: Any) -> l
     if options.run_id is not None and len(calls) != 1:
         raise ValueError("A run id names one run: send one call.")
     if all(call.task.durable for call in calls):
-        now, cause = timezone.now(), options.cause or current_cause()
-        rows = [_row(call, options, now=now, cause=cause, **columns) for call in calls]
+        cause = options.cause or current_cause()
+        rows = [_row(call, options, cause=cause, **columns) for call in calls]
         return [message_of(run) for run in _keep(rows)]
     if any(call.task.durable for call in calls):
         raise ValueError("Send durable and other tasks apart: only durable ones share the transaction.")
@@ -141,21 +143,21 @@ def _keep_unique(run: NewRun) -> NewRun | TaskRun:
     return run
 
 
-def _row(call: Call[Any], options: Options, *, now: datetime, cause: Cause, **columns: Any) -> NewRun:
+def _row(call: Call[Any], options: Options, *, cause: Cause, **columns: Any) -> NewRun:
     task = call.task
-    run_after = _run_after(options, now=now)
-    is_due = run_after <= now
+    delay = max(options.delay or _NO_TIME, _NO_TIME)
+    expires = options.expires or task.policy.expires
     return NewRun(
         id=options.run_id or uuid7(),
         task=task.actor_name,
         queue=options.queue or task.queue_name,
         priority=task.priority if options.priority is None else options.priority,
         arguments=call.arguments,
-        state=TaskRun.State.QUEUED if is_due else TaskRun.State.PENDING,
-        created_at=now,
-        run_after=run_after,
-        published_at=now if is_due else None,
-        expires_at=_expires_at(options.expires or task.policy.expires, now=now),
+        state=TaskRun.State.PENDING if delay else TaskRun.State.QUEUED,
+        delay=delay,
+        eta=options.eta,
+        expires_in=expires if isinstance(expires, timedelta) else None,
+        expires_at=expires if isinstance(expires, datetime) else None,
         source=cause.source,
         user_id=cause.user_id,
         request_id=cause.request_id,
@@ -166,23 +168,12 @@ def _row(call: Call[Any], options: Options, *, now: datetime, cause: Cause, **co
     )
 
 
-def _run_after(options: Options, *, now: datetime) -> datetime:
-    if options.eta is not None:
-        return options.eta
-    return now + (options.delay or timedelta(0))
-
-
-def _expires_at(expires: timedelta | datetime | None, *, now: datetime) -> datetime | None:
-    return now + expires if isinstance(expires, timedelta) else expires
-
-
 def _send_fast(calls: Sequence[Call[Any]], options: Options) -> list[Message[Any]]:
-    now = timezone.now()
-    delay = _run_after(options, now=now) - now
+    delay = options.delay or (options.eta - timezone.now() if options.eta else _NO_TIME)
     messages = [_fast_message(call, options) for call in calls]
-    if delay <= timedelta(0):
+    if delay <= _NO_TIME:
         broker().enqueue_many(messages)
-    for message in messages if delay > timedelta(0) else []:
+    for message in messages if delay > _NO_TIME else []:
         broker().enqueue(message, delay=int(delay.total_seconds() * 1000))
     return messages
 
