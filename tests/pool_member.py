@@ -21,11 +21,13 @@ def stop(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def stop_at_second(number: int, frame: FrameType | None) -> None:
-    (directory / f"{os.getpid()}.told").touch()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    (directory / f"{os.getpid()}.{'hung up' if number == signal.SIGHUP else 'told'}").touch()
+    if number == signal.SIGTERM:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
-signal.signal(signal.SIGTERM, stop_at_second if "stay" in orders else stop)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, stop_at_second if "stay" in orders else stop)
 if "fail" in orders:
     sys.exit(7)
 line = socket.socket(fileno=0)

@@ -71,6 +71,11 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
             supervisor.wait()
 
 
+def has_ended_when_told_again(supervisor: subprocess.Popen[bytes]) -> bool:
+    supervisor.terminate()
+    return supervisor.poll() is not None
+
+
 def lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -135,10 +140,22 @@ def test_a_second_sigterm_cuts_the_drain_short(pool: Pool) -> None:
     (pool.directory / "orders").write_text("stay")
     supervisor = pool.start_and_wait()
     supervisor.terminate()
-    eventually(lambda: len(pool.left("told")) == 2)
+    eventually(lambda: len(pool.left("hung up")) == 2)
     assert supervisor.poll() is None
-    supervisor.terminate()
+    eventually(lambda: has_ended_when_told_again(supervisor), every=0.3)  # what comes together is one request
     assert supervisor.wait(20) == 1
+    assert "is not waited for: killing it." in pool.log
+
+
+def test_signals_that_reach_the_pool_together_are_one_request_to_stop(pool: Pool) -> None:
+    (pool.directory / "orders").write_text("stay")
+    supervisor = pool.start_and_wait()
+    # As `timeout` does it: to its child, and to the whole group.
+    supervisor.terminate()
+    os.killpg(supervisor.pid, signal.SIGTERM)
+    eventually(lambda: len(pool.left("hung up")) == 2)
+    assert supervisor.poll() is None
+    assert all(lives(pid) for pid in pool.left("ready"))
 
 
 def test_no_process_outlives_a_supervisor_that_is_killed(pool: Pool) -> None:

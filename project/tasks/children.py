@@ -94,7 +94,7 @@ class Child:
         """Tell it, once, to take no more messages, finish what it runs and end."""
         if not self._is_told:
             self._is_told = True
-            self.send(signal.SIGTERM)
+            self.send(signal.SIGHUP)
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal if it lives."""

@@ -75,8 +75,8 @@ class Watchdog(Middleware):
         self._died = False
 
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
-        """Start to look after the threads, where SIGTERM is a clean stop and not the end of somebody's shell."""
-        if not callable(signal.getsignal(signal.SIGTERM)):
+        """Start to look after the threads, where SIGHUP is a clean stop and not the end of somebody's shell."""
+        if not callable(signal.getsignal(signal.SIGHUP)):
             return
         self._stopping.clear()
         threading.Thread(target=self._watch, args=[worker], name="watchdog", daemon=True).start()
@@ -96,5 +96,5 @@ class Watchdog(Middleware):
             if dead := [thread.name for thread in threads if not thread.is_alive()]:
                 logger.critical("Threads of this worker died, so it stops: %s", ", ".join(dead))
                 self._died = True
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGHUP)
                 return

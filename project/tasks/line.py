@@ -38,4 +38,4 @@ class Line:
         with contextlib.suppress(OSError), self._socket.makefile("r") as lines:
             for line in lines:
                 hear(line.strip())
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)

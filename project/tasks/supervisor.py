@@ -5,7 +5,7 @@ fresh interpreter whose standard input is a line to this process. The worker say
 to be replaced. It is told which others have died, and frees what they had claimed: nobody has to wait until their
 silence proves it. And it drains when the line breaks, so that nothing outlives a supervisor that is killed.
 
-SIGTERM and SIGINT drain all workers (a second one cuts them short), SIGHUP replaces them one after the other.
+SIGTERM and SIGINT drain all workers (a second one kills them), SIGHUP replaces them one after the other.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ log = logging.getLogger("supervisor")
 _LOOK = 0.4
 #: Seconds that a process may take to end after it was told to, on top of the time its tasks are given.
 _GRACE = 15.0
+#: Signals that come within so many seconds are one request: `timeout` sends each to its child and to the group.
+_TOGETHER = 0.25
 _KILLED = 1
 
 
@@ -44,7 +46,9 @@ class Pool:
         self._children = children
         self._shutdown_timeout = shutdown_timeout
         self._to_replace: list[Child] = []
-        self._signals: list[signal.Signals] = []
+        self._stop_requests = 0
+        self._asked_at = float("-inf")
+        self._must_replace_all = False
         self._was_ready = False
         self._burials: dict[str, int] = {}
 
@@ -59,7 +63,12 @@ class Pool:
         return failure or code
 
     def _note_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._signals.append(signal.Signals(number))
+        now = time.monotonic()
+        if number == signal.SIGHUP:
+            self._must_replace_all = True
+        elif now - self._asked_at > _TOGETHER:
+            self._asked_at = now
+            self._stop_requests += 1
 
     def _watch(self) -> int:
         """Keep every process running; return when told to stop, or the exit code of a pool that cannot start."""
@@ -77,11 +86,11 @@ class Pool:
         return 0
 
     def _should_stop(self) -> bool:
-        if signal.SIGHUP in self._signals:
-            self._signals.remove(signal.SIGHUP)
+        if self._must_replace_all:
+            self._must_replace_all = False
             self._to_replace = list(self._children)
             log.info("Replacing all processes, one after the other.")
-        return bool(self._signals)
+        return self._stop_requests > 0
 
     def _look_after(self, child: Child) -> int:
         """Start a process again that has ended; return its exit code if none ever got as far as to work."""
@@ -116,27 +125,21 @@ class Pool:
         for child in living:
             child.drain()
         deadline = time.monotonic() + self._shutdown_timeout + _GRACE
-        told = len(self._signals)
         while any(child.poll() is None for child in living):
-            if time.monotonic() > deadline:
-                self._kill_all()
-            if len(self._signals) > max(told, 1):
-                told = len(self._signals)
-                self._cut()
+            if self._stop_requests > 1:
+                self._kill_all("is not waited for")
+            elif time.monotonic() > deadline:
+                self._kill_all("does not end")
             time.sleep(0.05)
         # One that was only just starting knows no better than to die of the signal.
-        codes = {child.poll() or 0 for child in living} - {-signal.SIGTERM}
+        codes = {child.poll() or 0 for child in living} - {-signal.SIGTERM, -signal.SIGHUP}
         return _KILLED if min(codes, default=0) < 0 else max(codes, default=0)
 
-    def _cut(self) -> None:
-        """Tell the workers a second time, at which they drop what they run."""
+    def _kill_all(self, why: str) -> None:
         for child in self._children:
-            child.send(signal.SIGTERM)
-
-    def _kill_all(self) -> None:
-        for child in self._children:
-            log.error("Process %d does not end: killing it.", child.pid)
-            child.send(signal.SIGKILL)
+            if child.poll() is None:
+                log.error("Process %d %s: killing it. What it runs is tried again.", child.pid, why)
+                child.send(signal.SIGKILL)
 
 
 def main(arguments: Sequence[str]) -> int:

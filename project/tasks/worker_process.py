@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from dramatiq import cli
 
 from project.tasks.line import Line
+from project.tasks.stop_requests import drain_once, end_at_second_sigterm, ending_in_time
 
 
 class _Output(io.TextIOWrapper):
@@ -29,6 +30,7 @@ _options = argparse.Namespace()
 
 def load() -> None:
     """Load the service and its broker; Dramatiq calls it where it would load the broker itself."""
+    drain_once()
     import django_dramatiq.setup  # noqa: F401, PLC0415 - sets Django up
     from dramatiq.broker import get_broker  # noqa: PLC0415
 
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     options = cli.make_argument_parser().parse_args(theirs)
     sys.path[:0] = options.path
     cli.try_block_signals()
+    end_at_second_sigterm()
     _options.line = Line()
     output = _Output(os.fdopen(os.dup(sys.stderr.fileno()), "wb", buffering=0), write_through=True, errors="replace")
     if _options.run_fork:
@@ -55,7 +58,8 @@ def main(arguments: Sequence[str]) -> None:
         cli.fork_process(options, 0, _options.run_fork, output)
     # The functions that middleware wants to run are known before the pool starts: nobody collects them here.
     collected = SimpleNamespace(initialized=True, get_lock=nullcontext)
-    cli.worker_process(options, 0, output, collected, threading.Event())
+    with ending_in_time():
+        cli.worker_process(options, 0, output, collected, threading.Event())
 
 
 def _own() -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ class AcceptanceRegistry(TasksRegistry):
     double = tasks.double
     brief = tasks.brief
     only_one = tasks.only_one
+    break_thread = tasks.break_thread
 
 
 registry = AcceptanceRegistry()

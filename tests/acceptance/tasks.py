@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from dramatiq import get_broker
+
 from project.tasks.context import current_run
 from project.tasks.task import task
 from tests.eventually import eventually
@@ -141,6 +143,12 @@ def double(number: int) -> int:
 def brief(*, label: str) -> str:
     """Wait as `wait` does, but not for long."""
     return wait(label=label)
+
+
+@task("acceptance.break_thread")
+def break_thread() -> None:
+    """End the worker thread the way a stray time limit does: with an error where nobody expects one."""
+    get_broker().work.task_done = lambda: 1 / 0  # type: ignore[attr-defined]
 
 
 @task("acceptance.only_one", unique=True)
