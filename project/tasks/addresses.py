@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import redis
 from dramatiq.errors import ConnectionClosed
@@ -42,13 +42,16 @@ def connect(url: str, *, socket_timeout: float = SOCKET_TIMEOUT) -> redis.Redis:
 
 
 def _connect_by_sentinel(url: str, options: dict[str, Any]) -> redis.Redis:
-    parts = urlsplit(url)
-    credentials, _, addresses = parts.netloc.rpartition("@")
+    # Not with urlsplit: to it a list of hosts is one, and newer Pythons refuse one that has brackets in the middle.
+    scheme, _, rest = url.partition("://")
+    rest, _, query = rest.partition("?")
+    authority, _, path = rest.partition("/")
+    credentials, _, addresses = authority.rpartition("@")
     username, _, password = credentials.partition(":")
-    primary, _, db = parts.path.strip("/").partition("/")
+    primary, _, db = path.strip("/").partition("/")
     if not primary:
         raise ValueError(f"{url!r} names no primary: write redis+sentinel://host:port,host:port/primary")
-    queries = dict(parse_qsl(parts.query))
+    queries = dict(parse_qsl(query))
     login = {key: queries[f"sentinel_{key}"] for key in ("username", "password") if f"sentinel_{key}" in queries}
     sentinel = Sentinel(
         [_host_and_port(address) for address in addresses.split(",")],
@@ -59,7 +62,7 @@ def _connect_by_sentinel(url: str, options: dict[str, Any]) -> redis.Redis:
         db=int(db or 0),
         username=unquote(username) or None,
         password=unquote(password) or None,
-        ssl=parts.scheme.startswith("rediss"),
+        ssl=scheme.startswith("rediss"),
         **options,
     )
     return client
