@@ -105,11 +105,13 @@ class Environment(Stage):
     history_days_succeeded: int = Field(
         default=14,
         ge=1,
+        le=36_500,
         description="How many days the row of a task run that succeeded is kept.",
     )
     history_days_failed: int = Field(
         default=90,
         ge=1,
+        le=36_500,
         description="How many days the row of a run that died, expired, was cancelled or discarded is kept.",
     )
     metrics_token: SecretStr | None = Field(

@@ -1,8 +1,17 @@
-"""Types of what comes in over HTTP, so that nothing the database refuses gets as far as the database."""
+"""Types of what comes in from outside, so that nothing the database refuses gets as far as the database."""
 
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field
+from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+
+#: No time from outside is earlier or later: near the ends of the calendar, a time zone leads out of it.
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(3000, 1, 1, tzinfo=UTC)
+#: No duration from outside is longer: a hundred years.
+LONGEST = timedelta(days=36_500)
 
 
 def _without_nul(value: str) -> str:
@@ -13,6 +22,33 @@ def _without_nul(value: str) -> str:
 
 #: Goes last in an ``Annotated[str, …]``: PostgreSQL cannot store a NUL character.
 NoNul = AfterValidator(_without_nul)
+
+
+def _within_the_calendar(value: datetime) -> datetime:
+    if not EARLIEST <= value <= LATEST:
+        raise ValueError(f"must be between {EARLIEST:%Y-%m-%d} and {LATEST:%Y-%m-%d}")
+    return value
+
+
+#: A time with its offset from UTC.
+Instant = Annotated[AwareDatetime, AfterValidator(_within_the_calendar)]
+
+
+class InstantField(forms.SplitDateTimeField):
+    """A form's `Instant`, as a date and a time of day."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.validators += [MinValueValidator(EARLIEST), MaxValueValidator(LATEST)]
+
+
+class LengthField(forms.DurationField):
+    """A form's duration: none that is negative or without end."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.validators += [MinValueValidator(timedelta(0)), MaxValueValidator(LONGEST)]
+
 
 #: A key as it stands in a URL.
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]

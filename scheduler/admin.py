@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 
+from project.admin import CarefulAdmin
 from project.tasks.cause import Cause
 from project.tasks.errors import TaskError
 from scheduler.clock import send, set_cursors
@@ -28,7 +29,7 @@ PREVIEWED = 10
 
 
 @admin.register(Schedule)
-class ScheduleAdmin(admin.ModelAdmin):
+class ScheduleAdmin(CarefulAdmin):
     """Create, edit, switch and run schedules; every change takes effect within seconds, without a restart."""
 
     form = ScheduleForm
@@ -200,7 +201,7 @@ class ScheduleAdmin(admin.ModelAdmin):
 
 
 @admin.register(Tick)
-class TickAdmin(admin.ModelAdmin):
+class TickAdmin(CarefulAdmin):
     """Expected and actual: every tick and the run it sent; to look at only."""
 
     list_display = ("fire_time", "name", "outcome", late_by, "coalesced", run_link, "sender")

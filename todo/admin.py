@@ -14,6 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
+from project.admin import CarefulAdmin
 from project.names import TaskName
 from todo import services
 from todo.models import Todo
@@ -25,7 +26,7 @@ _SHOWN_USERS = 20
 
 
 @admin.register(Todo)
-class TodoAdmin(admin.ModelAdmin):
+class TodoAdmin(CarefulAdmin):
     """Todos, with a button that sends the cleanup of all users."""
 
     list_display = ("title", "user", "completed", "created_at", "updated_at")

@@ -1,22 +1,26 @@
 """Users and their sessions in the admin."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.db import models
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from project.admin import CarefulAdmin
+from project.fields import InstantField
 from users.models import RefreshSession, User
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(CarefulAdmin, DjangoUserAdmin):
     """Django's own, so that passwords are hashed, with the e-mail address asked for from the start."""
 
     list_display = ("username", "email", "is_active", "is_staff", "date_joined")
     date_hierarchy = "date_joined"
+    formfield_overrides: ClassVar[Any] = {models.DateTimeField: {"form_class": InstantField}}
     add_fieldsets = (
         (None, {"classes": ("wide",), "fields": ("username", "email", "usable_password", "password1", "password2")}),
     )
@@ -39,7 +43,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(RefreshSession)
-class RefreshSessionAdmin(admin.ModelAdmin):
+class RefreshSessionAdmin(CarefulAdmin):
     """Who is signed in from where; to look at only."""
 
     list_display = ("user", "active", "ip_address", "created_at", "last_used_at", "user_agent")

@@ -7,6 +7,8 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 from dramatiq.broker import get_broker
 
+from project.far_times import read_far_times
+
 
 class TasksConfig(AppConfig):
     """Makes every task known to every process, and checks what was declared."""
@@ -15,7 +17,8 @@ class TasksConfig(AppConfig):
     verbose_name = "Tasks"
 
     def ready(self) -> None:
-        """Complete the broker, then import the registry, which imports every task."""
+        """Complete database and broker, then import the registry, which imports every task."""
+        read_far_times()
         for path in settings.TASKS_MIDDLEWARE:
             get_broker().add_middleware(import_string(path)())
         import_module("project.tasks.checks")

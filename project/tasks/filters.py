@@ -8,8 +8,9 @@ from uuid import UUID
 
 from django.db.models import QuerySet, Subquery, UUIDField, Value
 from django.db.models.functions import Coalesce
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
+from project.fields import Instant
 from project.tasks.ids import first_uuid7
 from project.tasks.models import TaskRun
 
@@ -45,8 +46,8 @@ class RunFilter(BaseModel):
     fingerprint: str | None = None
     error_type: str | None = None
     batch: UUID | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
 
     def matching(self, runs: QuerySet[TaskRun] | None = None) -> QuerySet[TaskRun]:
         """Return every run that matches, newest first; may have to read the whole table."""

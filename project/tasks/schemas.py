@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
-from project.fields import Body, NoNul
+from project.fields import Body, Instant, NoNul
 from project.tasks.filters import RunFilter
 from project.tasks.models import TaskRun
 
@@ -123,7 +123,7 @@ class PauseBody(Body):
     model_config = ConfigDict(extra="forbid")
 
     reason: GivenReason
-    resume_at: AwareDatetime | None = Field(None, description="When the queue is resumed by itself.")
+    resume_at: Instant | None = Field(None, description="When the queue is resumed by itself.")
 
 
 class QueueOut(Schema):

@@ -7,6 +7,7 @@ from django import forms
 from django.contrib.admin.widgets import AdminSplitDateTime
 from django.forms.fields import InvalidJSONInput
 
+from project.fields import InstantField
 from project.tasks.bulk import MOST_IN_A_STEP
 from project.tasks.declared import get_task
 from project.tasks.errors import TaskError
@@ -86,7 +87,7 @@ class PauseForm(forms.Form):
     reason = forms.CharField(
         max_length=200, widget=forms.TextInput(attrs={"class": "vTextField"}), help_text="What everybody will see."
     )
-    resume_at = forms.SplitDateTimeField(
+    resume_at = InstantField(
         required=False,
         label="Until",
         widget=AdminSplitDateTime,

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 
+from project.admin import CarefulAdmin
 from project.tasks import permissions
 from project.tasks.audit import Operator
 
@@ -26,7 +27,7 @@ class BoundedPaginator(Paginator):
         return rows[:MOST_PAGED].count()
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+class ReadOnlyAdmin(CarefulAdmin):
     """Shows rows that only the machinery and the operations write."""
 
     paginator = BoundedPaginator

@@ -12,6 +12,8 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from project.fields import LONGEST
+
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -84,16 +86,31 @@ def duration(text: str) -> timedelta:
     """Read a duration such as ``90s``, ``15m``, ``2h`` or ``7d``.
 
     Raises:
-        ArgumentTypeError: If it is none.
+        ArgumentTypeError: If it is none, or longer than a hundred years.
     """
     match = re.fullmatch(r"(\d{1,9})([smhd])", text)
     if match is None:
         raise ArgumentTypeError(f"{text!r} is no duration: write one such as 90s, 15m, 2h or 7d")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    return _bounded(timedelta(seconds=int(match[1]) * _UNITS[match[2]]))
+
+
+def days(text: str) -> int:
+    """Read a number of days.
+
+    Raises:
+        ArgumentTypeError: If it is none, or negative, or a hundred years and more.
+    """
+    return _bounded(timedelta(days=whole_number(text))).days
+
+
+def _bounded(length: timedelta) -> timedelta:
+    if length > LONGEST:
+        raise ArgumentTypeError("that is longer than 100 years")
+    return length
 
 
 def whole_number(text: str) -> int:
-    """Read a number of runs or days.
+    """Read a number.
 
     Raises:
         ArgumentTypeError: If it is none, or negative.

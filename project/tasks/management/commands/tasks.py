@@ -14,7 +14,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from project.tasks.console import acting, looking
 from project.tasks.console.acting import UsageError
-from project.tasks.console.answers import Answer, duration, run_id, whole_number
+from project.tasks.console.answers import Answer, days, duration, run_id, whole_number
 from project.tasks.errors import TaskError
 from project.tasks.models import TaskRun
 
@@ -120,5 +120,5 @@ def _add_queues(parsers: dict[str, ArgumentParser]) -> None:
 
 
 def _add_prune(parser: ArgumentParser) -> None:
-    parser.add_argument("--succeeded-days", type=whole_number, help="keep runs that succeeded so long (setting)")
-    parser.add_argument("--others-days", type=whole_number, help="keep every other run so long (setting)")
+    parser.add_argument("--succeeded-days", type=days, help="keep runs that succeeded so long (setting)")
+    parser.add_argument("--others-days", type=days, help="keep every other run so long (setting)")
