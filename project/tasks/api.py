@@ -5,14 +5,15 @@ repair them.
 Mount the router with the authentication of the service, and call `answer_task_errors`.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI, Query, Router, Status
-from ninja.errors import HttpError
+from ninja.errors import HttpError, ValidationError
 
 from project.errors import answer, refusals, refuse
 from project.tasks import operations
@@ -41,10 +42,11 @@ _REPAIRING = refusals(400, 401, 403, 404, 409, 422)
 
 @router.get("", response={200: RunPage, **_READING}, operation_id="list_tasks")
 def list_tasks(request: HttpRequest, query: Query[RunQuery]) -> dict[str, object]:
-    """List runs, newest first; for staff. Runs of a queue are looked for among the newest 50,000 only."""
+    """List runs, newest first; for staff."""
     _reader(request)
-    runs = query.filter().newest()
-    page = list((runs.filter(id__lt=query.before) if query.before else runs)[: query.limit + 1])
+    _refuse_unknown(request.GET)
+    runs = TaskRun.objects.filter(id__lt=query.before) if query.before else None
+    page = list(query.filter().newest(query.limit + 1, runs=runs))
     return {"tasks": page[: query.limit], "next": page[query.limit - 1].id if len(page) > query.limit else None}
 
 
@@ -144,6 +146,14 @@ def _operator(request: HttpRequest) -> Operator:
     if not may_repair(request.user):
         raise HttpError(HTTPStatus.FORBIDDEN, "Permission to change task runs required")
     return Operator(request.user.get_username(), "api")
+
+
+def _refuse_unknown(parameters: Mapping[str, Any]) -> None:
+    """Refuse a filter that does not exist: ignored, it would match every run."""
+    unknown = [name for name in parameters if name not in RunQuery.model_fields][:10]
+    if unknown:
+        message = "Extra inputs are not permitted"
+        raise ValidationError([{"type": "extra_forbidden", "loc": ("query", name), "msg": message} for name in unknown])
 
 
 def _find_queue(name: str) -> QueueNow:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 
@@ -59,13 +59,28 @@ class BulkProgress:
         return self.failed > max_error_share * max(self.succeeded + self.failed, FEWEST_OUTCOMES)
 
 
+def what_to_retry(which: RunFilter) -> RunFilter:
+    """Return which runs a bulk retry of this filter takes; given its own answer, it returns the same.
+
+    Dead ones, unless the filter names another state, and none that ends from now on.
+
+    Raises:
+        ValueError: If runs of that state cannot be retried.
+    """
+    state = which.state or TaskRun.State.DEAD.value
+    if state not in RETRYABLE:
+        raise ValueError(f"Runs that are {state} cannot be retried: choose {', '.join(RETRYABLE)}.")
+    now = _database_now()
+    return which.model_copy(update={"state": state, "ended_before": min(which.ended_before or now, now)})
+
+
 def start_bulk_retry(
     which: RunFilter, *, rate: float, max_error_share: float, by: Operator, reason: str = ""
 ) -> BulkRetry:
     """Have all runs retried that match now and have ended without a result, the oldest first.
 
     Args:
-        which: The runs; of state dead unless it names another.
+        which: The runs, as `what_to_retry` reads it.
         rate: Runs a second.
         max_error_share: 0 to 1; stop once a larger share of what was retried has failed again.
         by: Who wants it.
@@ -74,9 +89,7 @@ def start_bulk_retry(
     Raises:
         ValueError: If runs of that state cannot be retried, or a number is out of range.
     """
-    which = which.model_copy(update={"state": which.state or TaskRun.State.DEAD.value})
-    if which.state not in RETRYABLE:
-        raise ValueError(f"Runs that are {which.state} cannot be retried: choose {', '.join(RETRYABLE)}.")
+    which = what_to_retry(which)
     if not 0 < rate <= 2 * MOST_IN_A_STEP or not 0 <= max_error_share <= 1:
         raise ValueError(f"The rate is above 0 and at most {2 * MOST_IN_A_STEP} a second, the error share 0 to 1.")
     with transaction.atomic():
@@ -84,7 +97,8 @@ def start_bulk_retry(
             filter=which.stored(), rate=rate, max_error_share=max_error_share, who=by.name, reason=reason
         )
         after = {"bulk_id": str(bulk.id), "rate": rate, "max_error_share": max_error_share}
-        record("retry all", target=str(which), by=by, reason=reason, after=after)
+        shown = which.model_copy(update={"ended_before": None})
+        record("retry all", target=str(shown), by=by, reason=reason, after=after)
     return bulk
 
 
@@ -169,10 +183,18 @@ def _share(bulk: BulkRetry, now: datetime) -> int:
 
 
 def _left(bulk: BulkRetry) -> QuerySet[TaskRun]:
-    """Return what is still to be retried; what has died since the start is not."""
-    left = RunFilter(**bulk.filter).matching().order_by("id")
-    left = left.filter(Q(finished_at__lt=bulk.created_at) | Q(finished_at=None))
+    """Return what is still to be retried; what has died since the question was asked is not."""
+    which = RunFilter(**bulk.filter)
+    which = which.model_copy(update={"ended_before": which.ended_before or bulk.created_at})
+    left = which.matching().order_by("id")
     return left.filter(id__gt=bulk.after_id) if bulk.after_id else left
+
+
+def _database_now() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+    return now
 
 
 def _retry_each(ids: Sequence[UUID], bulk: BulkRetry) -> int:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
-from django.db.models import QuerySet, Subquery, UUIDField, Value
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 from pydantic import BaseModel, ConfigDict
 
 from project.fields import Instant
 from project.tasks.ids import first_uuid7
 from project.tasks.models import TaskRun
 
-#: What no index leads to is looked for among so many of the newest runs.
-WINDOW = 50_000
-
 StateName = Literal[
     "pending", "queued", "running", "retrying", "succeeded", "dead", "cancelled", "expired", "discarded"
 ]
+#: The states of each partial index that leads to runs of a task or a queue.
+_PARTS: Final = (
+    TaskRun.ENDED,
+    (TaskRun.State.QUEUED,),
+    (TaskRun.State.PENDING, TaskRun.State.RETRYING),
+    (TaskRun.State.RUNNING,),
+)
 
 
 class RunFilter(BaseModel):
@@ -33,8 +35,12 @@ class RunFilter(BaseModel):
         fingerprint: The kind of failure they died of.
         error_type: The exception they died of.
         batch: The batch they belong to.
+        bulk_id: The bulk retry that retried them last.
+        request_id: The request that caused them.
+        parent_id: The run that sent them.
         since: Sent at this time or later.
         until: Sent before this time.
+        ended_before: Not ended at this time or later.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,35 +52,59 @@ class RunFilter(BaseModel):
     fingerprint: str | None = None
     error_type: str | None = None
     batch: UUID | None = None
+    bulk_id: UUID | None = None
+    request_id: str | None = None
+    parent_id: UUID | None = None
     since: Instant | None = None
     until: Instant | None = None
+    ended_before: Instant | None = None
 
     def matching(self, runs: QuerySet[TaskRun] | None = None) -> QuerySet[TaskRun]:
-        """Return every run that matches, newest first; may have to read the whole table."""
-        matching = (TaskRun.objects.all() if runs is None else runs).filter(**self._columns())
+        """Return every run that matches, in no order.
+
+        Args:
+            runs: Those to choose from; all of them if left out.
+        """
+        return self._matching(runs, along=None)
+
+    def newest(
+        self, most: int, *, skip: int = 0, runs: QuerySet[TaskRun] | None = None, is_searched: bool = False
+    ) -> QuerySet[TaskRun]:
+        """Return the newest of the runs that match; however many there are, an index leads to them.
+
+        Args:
+            most: How many to return at most.
+            skip: How many of the newest to leave out.
+            runs: Those to choose from; all of them if left out.
+            is_searched: Whether those are few of all runs.
+        """
+        along = "task" if self.task is not None else "queue" if self.queue is not None else None
+        order = ("-id",) if along is None else (along, "-id")
+        matching = self._matching(runs, along=along)
+        if most < 1:
+            return matching.none()
+        if self.state is None and (is_searched or along is not None):
+            parts = [matching.filter(state__in=states).order_by(*order)[: skip + most] for states in _PARTS]
+            return parts[0].union(*parts[1:], all=True).order_by("-id")[skip : skip + most]
+        return matching.order_by(*order)[skip : skip + most]
+
+    def _matching(self, runs: QuerySet[TaskRun] | None, *, along: str | None) -> QuerySet[TaskRun]:
+        """Return what matches, ready to be ordered along a column first.
+
+        Told that the column has one value, PostgreSQL would forget that order, and expect to meet the value soon on a
+        walk back from the newest run: which it does not if the task was last sent a month ago.
+        """
+        columns = self.model_dump(exclude_none=True, exclude={"since", "until", "ended_before"})
+        if along is not None:
+            columns[f"{along}__gte"] = columns[f"{along}__lte"] = columns.pop(along)
+        matching = (TaskRun.objects.order_by() if runs is None else runs).filter(**columns)
         if self.since is not None:
             matching = matching.filter(id__gte=first_uuid7(self.since))
         if self.until is not None:
             matching = matching.filter(id__lt=first_uuid7(self.until))
+        if self.ended_before is not None:
+            matching = matching.exclude(finished_at__gte=self.ended_before)
         return matching
-
-    def newest(self, runs: QuerySet[TaskRun] | None = None) -> QuerySet[TaskRun]:
-        """Return runs that match, newest first, without ever reading the whole table.
-
-        With `is_windowed` these are not all: only the newest `WINDOW` runs are looked at.
-        """
-        matching = self.matching(runs)
-        if not self.is_windowed:
-            return matching
-        oldest = _before(self.until).order_by("-id").values("id")[WINDOW : WINDOW + 1]
-        nothing_older = Value(UUID(int=0), output_field=UUIDField())
-        return matching.filter(id__gt=Coalesce(Subquery(oldest), nothing_older))
-
-    @property
-    def is_windowed(self) -> bool:
-        """Whether `newest` looks at the newest runs only: no index leads to what is asked for."""
-        has_index = self.schedule or self.batch or (self.fingerprint is not None and self.state == "dead")
-        return not has_index and {self.queue, self.fingerprint, self.error_type} != {None}
 
     def stored(self) -> dict[str, Any]:
         """Return the filter as plain JSON."""
@@ -82,10 +112,3 @@ class RunFilter(BaseModel):
 
     def __str__(self) -> str:
         return " ".join(f"{name}={value}" for name, value in self.stored().items()) or "all runs"
-
-    def _columns(self) -> dict[str, Any]:
-        return self.model_dump(exclude_none=True, exclude={"since", "until"})
-
-
-def _before(until: datetime | None) -> QuerySet[TaskRun]:
-    return TaskRun.objects.all() if until is None else TaskRun.objects.filter(id__lt=first_uuid7(until))

@@ -34,6 +34,8 @@ class TaskRun(models.Model):
     WAITING = (State.PENDING, State.QUEUED, State.RETRYING)
     #: States that a run leaves again by itself.
     UNFINISHED = (*WAITING, State.RUNNING)
+    #: States that only an operator takes a run out of.
+    ENDED = (State.SUCCEEDED, State.DEAD, State.CANCELLED, State.EXPIRED, State.DISCARDED)
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     task = models.CharField(max_length=100)
@@ -93,9 +95,25 @@ class TaskRun(models.Model):
                 condition=Q(state__in=("retrying", "dead", "cancelled", "expired", "discarded")),
             ),
             models.Index(
-                fields=["fingerprint", "task", "error_type", "-id"], name="run_by_failure", condition=Q(state="dead")
+                fields=["fingerprint", "task", "error_type", "-id"],
+                name="run_by_failure",
+                condition=Q(state="dead"),
+                include=["finished_at"],
             ),
-            models.Index(fields=["task", "-id"], name="run_by_task"),
+            # Whoever succeeds at once is in neither of these.
+            models.Index(fields=["fingerprint", "-id"], name="run_by_fingerprint", condition=~Q(fingerprint="")),
+            models.Index(fields=["error_type", "-id"], name="run_by_error", condition=~Q(error_type="")),
+            # Of ended runs only, which are written once; the other states have small indexes of their own.
+            models.Index(
+                fields=["task", "-id"],
+                name="run_ended_by_task",
+                condition=Q(state__in=("succeeded", "dead", "cancelled", "expired", "discarded")),
+            ),
+            models.Index(
+                fields=["queue", "-id"],
+                name="run_ended_by_queue",
+                condition=Q(state__in=("succeeded", "dead", "cancelled", "expired", "discarded")),
+            ),
             models.Index(fields=["run_after"], name="run_to_publish", condition=Q(state__in=("pending", "retrying"))),
             models.Index(
                 fields=["expires_at"],

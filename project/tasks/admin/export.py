@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 
 from project.tasks.admin.listing import filter_of, search
 from project.tasks.admin.read_only import require_look
+from project.tasks.filters import RunFilter
 from project.tasks.models import TaskRun
 
 COLUMNS: Final = (
@@ -33,19 +34,21 @@ def export(request: HttpRequest) -> HttpResponseBase:
     if kind not in _KINDS:
         return HttpResponseBadRequest("as=csv or as=jsonl")
     lines, content_type = _KINDS[kind]
-    runs, term = filter_of(request.GET).newest(), request.GET.get("q", "")
-    rows = _rows(search(runs, term) if term else runs)
+    which, term = filter_of(request.GET), request.GET.get("q", "")
+    rows = _rows(
+        which, search(TaskRun.objects.order_by(), term) if term else TaskRun.objects.order_by(), is_searched=bool(term)
+    )
     response = StreamingHttpResponse(lines(rows), content_type=content_type)
     response["Content-Disposition"] = f'attachment; filename="runs.{kind}"'
     return response
 
 
-def _rows(runs: QuerySet[TaskRun]) -> Iterator[Row]:
+def _rows(which: RunFilter, runs: QuerySet[TaskRun], *, is_searched: bool) -> Iterator[Row]:
     """Yield rows chunk by chunk: no long transaction, and no more in memory than one chunk."""
-    chunk = list(runs.values(*COLUMNS)[:_CHUNK])
-    while chunk:
+    left = runs
+    while chunk := list(which.newest(_CHUNK, runs=left, is_searched=is_searched).values(*COLUMNS)):
         yield from chunk
-        chunk = list(runs.filter(id__lt=chunk[-1]["id"]).values(*COLUMNS)[:_CHUNK])
+        left = runs.filter(id__lt=chunk[-1]["id"])
 
 
 class _Line:

@@ -7,12 +7,11 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from project.tasks.admin.forms import BulkRetryForm
-from project.tasks.admin.listing import filter_of
+from project.tasks.admin.listing import address_of, filter_of
 from project.tasks.admin.read_only import ReadOnlyAdmin, require_repair
 from project.tasks.admin.repair import CONFIRM
-from project.tasks.bulk import start_bulk_retry
+from project.tasks.bulk import start_bulk_retry, what_to_retry
 from project.tasks.filters import RunFilter
-from project.tasks.models import TaskRun
 
 #: Further than this, "more than" is good enough.
 MOST_COUNTED = 10_000
@@ -25,8 +24,11 @@ def retry_all(admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
     if request.GET.get("q"):
         messages.error(request, "What a search finds is not retried in bulk: choose filters, or select the runs.")
         return redirect(back)
-    which = filter_of(request.GET)
-    which = which.model_copy(update={"state": which.state or TaskRun.State.DEAD.value})
+    try:
+        which = what_to_retry(filter_of(request.GET))
+    except ValueError as error:
+        messages.error(request, str(error))
+        return redirect(back)
     form = BulkRetryForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         share = form.cleaned_data["max_error_percent"] / 100
@@ -44,6 +46,8 @@ def retry_all(admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
         form=form,
         warning="The oldest come first. It goes on without this page, and stops when too many of them fail again.",
         facts=[("Runs", _count(which)), *which.stored().items()],
+        # What the past hour was, and what had died, when the question was asked.
+        action=f"?{address_of(which)}",
         label="Retry all",
         back=back,
     )
@@ -51,5 +55,5 @@ def retry_all(admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
 
 
 def _count(which: RunFilter) -> str:
-    count = which.newest()[: MOST_COUNTED + 1].count()
+    count = which.matching()[: MOST_COUNTED + 1].count()
     return f"more than {MOST_COUNTED:,}" if count > MOST_COUNTED else f"{count:,}"

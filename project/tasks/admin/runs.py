@@ -1,26 +1,26 @@
 """Runs in the admin: the list, each run's page, the failures, and the buttons that repair."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 
 from project.tasks.admin import columns
 from project.tasks.admin.export import export
-from project.tasks.admin.listing import FILTERS, RunList, address_of, filter_of, search
+from project.tasks.admin.listing import FILTERS, RunList, RunPaginator, address_of, filter_of, search
 from project.tasks.admin.read_only import MOST_PAGED, ReadOnlyAdmin, may_repair, require_look
 from project.tasks.admin.repair import CANCEL, DISCARD, REPAIRS, RETRY, repair_run, repair_selected
 from project.tasks.admin.retry_all import retry_all
 from project.tasks.admin.run_page import run_context
 from project.tasks.failures import failure_groups
-from project.tasks.filters import WINDOW
 from project.tasks.models import TaskRun
 
 
@@ -62,17 +62,13 @@ class TaskRunAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list with what can be done with all of it."""
-        try:
-            is_windowed = filter_of(request.GET).is_windowed
-        except IncorrectLookupParameters:
-            is_windowed = False
-        context = {
-            "may_repair": may_repair(request),
-            "window": f"{WINDOW:,}" if is_windowed else "",
-            "most_paged": MOST_PAGED,
-            "most_paged_text": f"{MOST_PAGED:,}",
-        }
-        return super().changelist_view(request, context | (extra_context or {}))
+        context = {"may_repair": may_repair(request), "most_paged": MOST_PAGED, "most_paged_text": f"{MOST_PAGED:,}"}
+        show = partial(super().changelist_view, extra_context=context | (extra_context or {}))
+        return cast("HttpResponse", self._filtered(show)(request))
+
+    def get_paginator(self, request: HttpRequest, queryset: Any, per_page: int, *_: Any, **__: Any) -> RunPaginator:
+        """Page along the indexes."""
+        return RunPaginator(request, per_page)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -121,9 +117,10 @@ class TaskRunAdmin(ReadOnlyAdmin):
     def _filtered(self, view: Any) -> Any:
         def answer(request: HttpRequest) -> Any:
             try:
-                return view(request)
-            except IncorrectLookupParameters:
-                messages.error(request, "That filter makes no sense.")
-                return redirect("admin:tasks_taskrun_changelist")
+                filter_of(request.GET)
+            except IncorrectLookupParameters as error:
+                messages.error(request, f"That filter is refused, so these are all runs. {error}")
+                return redirect(f"{reverse('admin:tasks_taskrun_changelist')}?{ERROR_FLAG}=1")
+            return view(request)
 
         return answer

@@ -86,9 +86,13 @@ class Command(BaseCommand):
 
 def _add_filter(parser: ArgumentParser) -> None:
     parser.add_argument("--state", choices=TaskRun.State.values)
-    for name in ("task", "queue", "schedule", "fingerprint"):
-        parser.add_argument(f"--{name}")
     parser.add_argument("--since", type=duration, metavar="AGE", help="sent in the past 90s, 15m, 2h, 7d …")
+    parser.add_argument("--until", type=duration, metavar="AGE", help="sent longer ago than that")
+    parser.add_argument("--ended-before", type=duration, metavar="AGE", help="not ended in the past 90s, 15m …")
+    for name in ("batch", "bulk_id", "parent_id"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=run_id, metavar="ID")
+    for name in ("task", "queue", "schedule", "fingerprint", "error_type", "request_id"):
+        parser.add_argument(f"--{name.replace('_', '-')}")
 
 
 def _add_send(parser: ArgumentParser) -> None:
