@@ -186,6 +186,28 @@ def test_a_process_that_asks_for_it_is_drained_and_replaced(pool: Pool) -> None:
     assert "has drained; starting another" in pool.log
 
 
+def test_last_chances_get_a_process_of_their_own_that_is_drained_and_buried_with_the_others(pool: Pool) -> None:
+    (pool.directory / "orders").write_text("last-chances")
+    supervisor = pool.start(processes=1)
+    pool.wait_for_ready(2)
+    (first,) = pool.left("alone")
+    (member,) = pool.left("ready") - {first}
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: pool.heard(member) == [f"bury id-{first}"])
+    (second,) = pool.wait_for_ready(3) - {first, member}
+    assert pool.left("alone") == {first, second}
+    supervisor.terminate()
+    assert supervisor.wait(20) == 0
+    assert pool.left("drained") == {second, member}
+
+
+def test_a_process_for_last_chances_that_has_ended_is_not_started_again_at_once(pool: Pool) -> None:
+    (pool.directory / "orders").write_text("last-chances leave")
+    pool.start(processes=1)
+    eventually(lambda: "for last chances has ended (0)" in pool.log)
+    assert len(pool.left("alone")) == len(pool.left("ready")) == 1
+
+
 def test_the_pid_file_is_gone_when_the_supervisor_is(pool: Pool) -> None:
     pid_file = pool.directory / "pid"
     pid_file.write_text("1")

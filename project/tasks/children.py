@@ -101,6 +101,10 @@ class Child:
         if self.poll() is None:
             os.kill(self.pid, number)
 
+    def close(self) -> None:
+        """Hang up: it has ended, and is not started again."""
+        self._line.close()
+
     def start_if_due(self) -> bool:
         """Start a process again that has ended, after a pause if it keeps failing; tell whether it was."""
         if self._start_at is None:

@@ -22,7 +22,6 @@ from project.tasks.claims import Claim
 from project.tasks.context import running_as
 from project.tasks.errors import ClaimLost, PermanentError
 from project.tasks.interrupts import interrupts
-from project.tasks.isolation import isolation
 from project.tasks.ledger import ledger
 from project.tasks.outcomes import record_failure, record_success
 from project.tasks.persistence import insist
@@ -55,10 +54,9 @@ def take_delivery(actor_name: str) -> dramatiq.Message[Any] | None:
 
 def execute(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:
     """Run the task for a message, keeping the row's story if it has one."""
-    with isolation.held(alone="alone" in message.options):
-        if "attempt" in message.options:
-            return _run_durable(task, message)
-        return _run_fast(task, message)
+    if "attempt" in message.options:
+        return _run_durable(task, message)
+    return _run_fast(task, message)
 
 
 def _run_durable(task: Task[..., Any], message: dramatiq.Message[Any]) -> None:

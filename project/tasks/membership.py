@@ -16,6 +16,7 @@ from dramatiq.middleware import Middleware
 
 from project.tasks.addresses import lost_connections
 from project.tasks.claims import this_worker
+from project.tasks.last_chances import queues_of_last_chances
 from project.tasks.line import Line
 from project.tasks.models import TaskRun, Worker
 from project.tasks.persistence import insist
@@ -52,7 +53,8 @@ class Membership(Middleware):
 
         def hear(line: str) -> None:
             # In a thread of its own: while the database is away, the line must be heard to break all the same.
-            names, queues = line.removeprefix("bury "), list(worker.consumers)
+            names = line.removeprefix("bury ")
+            queues = [*worker.consumers, *queues_of_last_chances(worker.consumers)]
             threading.Thread(target=self._bury, args=[names, broker, queues], name="burial", daemon=True).start()
 
         self._line.listen(hear)

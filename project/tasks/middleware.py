@@ -12,8 +12,10 @@ from dramatiq.broker import Broker, MessageProxy
 from dramatiq.middleware import Middleware
 from dramatiq.worker import Worker as DramatiqWorker
 
+from project.tasks.broker import ServiceBroker
 from project.tasks.execution import deliver
 from project.tasks.housekeeping import Housekeeping
+from project.tasks.last_chances import consumed_queues
 from project.tasks.ledger import ledger
 from project.tasks.models import TaskRun, Worker
 from project.tasks.persistence import insist, stopping
@@ -36,12 +38,12 @@ class Life(Middleware):
     def __init__(self) -> None:
         self._housekeeping: Housekeeping | None = None
 
-    def before_worker_boot(self, broker: Broker, worker: DramatiqWorker) -> None:
+    def before_worker_boot(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:  # type: ignore[override]
         """Sign on before the first message can be claimed."""
         stopping.clear()
         make_room(threads=worker.worker_threads)
-        queues = worker.consumer_whitelist or broker.get_declared_queues()
-        self._housekeeping = Housekeeping(kind=Worker.Kind.WORKER, queues=sorted(queues), threads=worker.worker_threads)
+        queues = consumed_queues(broker, worker)
+        self._housekeeping = Housekeeping(kind=Worker.Kind.WORKER, queues=queues, threads=worker.worker_threads)
         insist(self._housekeeping.start)
 
     def before_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:

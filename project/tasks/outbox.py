@@ -15,9 +15,9 @@ from django.db.models.functions import Now
 from dramatiq.broker import get_broker
 from dramatiq.errors import BrokerConnectionError
 
+from project.tasks.last_chances import broker_queue
 from project.tasks.message import Message
 from project.tasks.models import PausedQueue, TaskRun
-from project.tasks.policy import MAX_DEATHS
 from project.tasks.publication import on_commit
 from project.tasks.rows import NewRun
 
@@ -63,10 +63,8 @@ def message_of(run: NewRun | TaskRun) -> Message[Any]:
     options: dict[str, Any] = {"redis_message_id": redis_message_id(run.id, run.attempts), "attempt": run.attempts}
     if run.priority:
         options["priority"] = run.priority
-    if run.deaths == MAX_DEATHS - 1:
-        options["alone"] = True
     return Message(
-        queue_name=run.queue,
+        queue_name=broker_queue(run.queue, deaths=run.deaths),
         actor_name=run.task,
         args=(),
         kwargs=run.arguments,

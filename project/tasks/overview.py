@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from project.tasks.declared import all_tasks
+from project.tasks.last_chances import is_for_last_chances
 from project.tasks.models import PausedQueue, Worker
 from project.tasks.rescue import DEAD_AFTER
 
@@ -73,7 +74,7 @@ class QueueNow:
 def queues_now() -> list[QueueNow]:
     """Return every queue that is declared, consumed, paused or not empty: three queries."""
     paused = {row.queue: row for row in PausedQueue.objects.all()}
-    consumed = [queue for worker in living_workers() for queue in worker.queues]
+    consumed = [queue for worker in living_workers() for queue in worker.queues if not is_for_last_chances(queue)]
     counts = _counts()
     names = _declared_queues() | set(consumed) | set(paused) | set(counts)
     return [

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from project.tasks.last_chances import broker_queue
 from project.tasks.models import TaskAttempt, TaskRun, Worker
 from project.tasks.outbox import broker, redis_message_id
 from project.tasks.policy import MAX_DEATHS
@@ -94,10 +95,12 @@ def _alone_at(duty: str) -> bool:
 
 
 def _queued(*, after: UUID | None, settle: timedelta) -> list[tuple[UUID, str, int]]:
+    """Return some queued runs, each with the broker's queue and the number of attempts that it has had."""
     queued = TaskRun.objects.filter(state=TaskRun.State.QUEUED, published_at__lte=Now() - settle).order_by("id")
     if after is not None:
         queued = queued.filter(id__gt=after)
-    return list(queued.values_list("id", "queue", "attempts")[:_BATCH])
+    rows = queued.values_list("id", "queue", "deaths", "attempts")[:_BATCH]
+    return [(run_id, broker_queue(queue, deaths=deaths), attempts) for run_id, queue, deaths, attempts in rows]
 
 
 def _lost(runs: list[tuple[UUID, str, int]]) -> list[UUID]:

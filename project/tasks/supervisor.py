@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from project.tasks.children import Child
+from project.tasks.lone_children import LoneChildren
 
 log = logging.getLogger("supervisor")
 
@@ -39,11 +40,13 @@ class Pool:
 
     Args:
         children: The processes; not started yet.
+        lone: Those that run what is on its last chance.
         shutdown_timeout: Seconds that running tasks are given to end.
     """
 
-    def __init__(self, children: Sequence[Child], *, shutdown_timeout: float) -> None:
+    def __init__(self, children: Sequence[Child], *, lone: LoneChildren, shutdown_timeout: float) -> None:
         self._children = children
+        self._lone = lone
         self._shutdown_timeout = shutdown_timeout
         self._to_replace: list[Child] = []
         self._stop_requests = 0
@@ -74,16 +77,28 @@ class Pool:
         """Keep every process running; return when told to stop, or the exit code of a pool that cannot start."""
         while not self._should_stop():
             for child in self._children:
-                for line in child.listen(timeout=_LOOK / len(self._children)):
-                    self._burials.pop(line.removeprefix("buried "), None)
+                self._listen_to(child)
                 self._was_ready |= child.is_ready and bool(child.names)
                 if child.wants_replacement and child not in self._to_replace:
                     self._to_replace.append(child)
                 if failure := self._look_after(child):
                     return failure
+            self._look_after_lone()
             self._have_dead_buried()
             self._replace_next()
         return 0
+
+    def _listen_to(self, child: Child) -> None:
+        for line in child.listen(timeout=_LOOK / (len(self._children) + len(self._lone.living))):
+            if line == "last chances":
+                self._lone.start_another()
+            else:
+                self._burials.pop(line.removeprefix("buried "), None)
+
+    def _look_after_lone(self) -> None:
+        for child in self._lone.living:
+            self._listen_to(child)
+        self._burials.update(dict.fromkeys(self._lone.forget_ended(), 0))
 
     def _should_stop(self) -> bool:
         if self._must_replace_all:
@@ -121,7 +136,7 @@ class Pool:
             self._to_replace[0].drain()
 
     def _stop(self) -> int:
-        living = [child for child in self._children if child.poll() is None]
+        living = [child for child in self._all() if child.poll() is None]
         for child in living:
             child.drain()
         deadline = time.monotonic() + self._shutdown_timeout + _GRACE
@@ -135,8 +150,11 @@ class Pool:
         codes = {child.poll() or 0 for child in living} - {-signal.SIGTERM, -signal.SIGHUP}
         return _KILLED if min(codes, default=0) < 0 else max(codes, default=0)
 
+    def _all(self) -> list[Child]:
+        return [*self._children, *self._lone.living]
+
     def _kill_all(self, why: str) -> None:
-        for child in self._children:
+        for child in self._all():
             if child.poll() is None:
                 log.error("Process %d %s: killing it. What it runs is tried again.", child.pid, why)
                 child.send(signal.SIGKILL)
@@ -155,8 +173,9 @@ def main(arguments: Sequence[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", handlers=[handler])
     children = [Child(worker, output=output) for _ in range(options.processes)]
     children += [Child([*worker, "--run-fork", function], output=output) for function in options.fork_function]
+    lone = LoneChildren([*worker, "--alone"], output=output, most=options.processes)
     try:
-        return Pool(children, shutdown_timeout=options.shutdown_timeout / 1000).run()
+        return Pool(children, lone=lone, shutdown_timeout=options.shutdown_timeout / 1000).run()
     finally:
         if options.pid_file:
             with contextlib.suppress(FileNotFoundError):

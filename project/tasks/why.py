@@ -10,9 +10,11 @@ from typing import Final
 from django.utils import timezone
 
 from project.tasks.declared import all_tasks
+from project.tasks.last_chances import broker_queue
 from project.tasks.models import PausedQueue, TaskRun, Worker
 from project.tasks.outbox import BROKER_ERRORS, broker, redis_message_id
 from project.tasks.overview import living_workers
+from project.tasks.policy import MAX_DEATHS
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,19 @@ def _waits_for_its_time(run: TaskRun) -> Iterator[Reason]:
         yield Reason("later", f"It waits until {_at(run.run_after)}.")
 
 
+def _last_chance(run: TaskRun) -> Iterator[Reason]:
+    if run.deaths == MAX_DEATHS - 1:
+        yield Reason(
+            "last_chance",
+            f"{run.deaths} workers have died while they ran it, so it starts in a process of its own, which the pool "
+            "starts for it within seconds, after other runs on their last chance if all such processes are busy.",
+        )
+
+
 def _not_at_the_broker(run: TaskRun) -> Iterator[Reason]:
     try:
-        (is_held,) = broker().holds(run.queue, [redis_message_id(run.id, run.attempts)])
+        queue = broker_queue(run.queue, deaths=run.deaths)
+        (is_held,) = broker().holds(queue, [redis_message_id(run.id, run.attempts)])
     except BROKER_ERRORS as error:
         yield Reason("broker_down", f"The broker does not answer ({error}); what waits is published when it does.")
         return
@@ -124,6 +136,7 @@ _OBSTACLES: Final[tuple[Callable[[TaskRun], Iterator[Reason]], ...]] = (
     _blocked_by_concurrency,
     _waits_for_its_time,
     _no_worker,
+    _last_chance,
     _not_at_the_broker,
 )
 

@@ -34,8 +34,11 @@ def load() -> None:
     import django_dramatiq.setup  # noqa: F401, PLC0415 - sets Django up
     from dramatiq.broker import get_broker  # noqa: PLC0415
 
+    from project.tasks.last_chances import LeaveWhenIdle, Report, Role, take_role  # noqa: PLC0415
     from project.tasks.membership import Membership  # noqa: PLC0415
 
+    take_role(Role.ALONE if _options.alone else Role.MEMBER)
+    get_broker().add_middleware(LeaveWhenIdle() if _options.alone else Report(_options.line))
     get_broker().add_middleware(Membership(_options.line, max_runs=_options.max_runs, max_memory=_options.max_memory))
 
 
@@ -48,6 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     theirs = _own().parse_known_args(arguments, namespace=_options)[1]
     options = cli.make_argument_parser().parse_args(theirs)
     sys.path[:0] = options.path
+    options.threads = 1 if _options.alone else options.threads
     cli.try_block_signals()
     end_at_second_sigterm()
     _options.line = Line()
@@ -66,6 +70,7 @@ def _own() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="worker_process", add_help=False, allow_abbrev=False)
     parser.add_argument("--max-runs", type=int, default=0)
     parser.add_argument("--max-memory", type=int, default=0, help="in MiB")
+    parser.add_argument("--alone", action="store_true", help="run what is on its last chance, one after the other")
     parser.add_argument("--run-fork", help="'module:function'")
     return parser
 

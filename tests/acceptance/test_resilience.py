@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from project.tasks.batches import Batch
 from project.tasks.chains import chain
 from project.tasks.models import TaskRun, Worker
+from project.tasks.policy import MAX_DEATHS
 from tests.acceptance import tasks
 from tests.acceptance.processes import Running, Service
 from tests.acceptance.tasks import Diary
@@ -86,6 +87,26 @@ def test_a_run_that_kills_its_worker_takes_no_other_run_with_it(service: Service
 
     assert [other.result(timeout=40) for other in others] == ["attempt 3"] * 3
     eventually(lambda: state_of(poison.run_id) == TaskRun.State.DEAD, timeout=30)
+
+
+@pytest.mark.long
+def test_a_run_on_its_last_chance_has_a_process_to_itself_and_holds_up_no_other(service: Service, diary: Diary) -> None:
+    pool = service.worker(processes=1, threads=2)
+    long = tasks.wait.send(label="long")
+    eventually(lambda: diary.read("began") == ["long"])
+    suspect = TaskRun.objects.create(
+        task="acceptance.wait", queue="default", arguments={"label": "suspect"}, deaths=MAX_DEATHS - 1
+    )
+    eventually(lambda: diary.read("began") == ["long", "suspect"], timeout=20)
+    member, alone = diary.processes("began")
+    assert member != alone
+    assert tasks.note.send(label="well").result(timeout=5) == "well"
+    diary.allow("suspect")
+    eventually(lambda: state_of(suspect.id) == TaskRun.State.SUCCEEDED)
+    pool.wait_for("for last chances has ended (0)")
+    assert state_of(long.run_id) == TaskRun.State.RUNNING
+    diary.allow("long")
+    long.result(timeout=10)
 
 
 def test_old_processes_are_replaced_and_what_they_run_is_not_cut(service: Service, diary: Diary) -> None:

@@ -1,0 +1,79 @@
+"""A run on its last chance, and the others."""
+
+import pytest
+from django.db import connections
+from dramatiq.worker import Worker as DramatiqWorker
+
+from project.tasks import last_chances
+from project.tasks.broker import ServiceBroker
+from project.tasks.last_chances import Role, are_waiting
+from project.tasks.models import TaskRun, Worker
+from project.tasks.outbox import publish_on_commit
+from project.tasks.overview import queues_now
+from project.tasks.policy import MAX_DEATHS
+from project.tasks.rescue import reconcile
+from project.tasks.why import explain
+from tests import tasks_for_tests as tasks
+from tests.eventually import eventually
+from tests.runs import a_run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def a_last_chance(**columns: object) -> TaskRun:
+    run = a_run("queued", deaths=MAX_DEATHS - 1, published_at="2026-01-01T00:00Z", **columns)
+    publish_on_commit([run])
+    return run
+
+
+def has_succeeded(run: TaskRun) -> bool:
+    return TaskRun.objects.get(id=run.id).state == TaskRun.State.SUCCEEDED
+
+
+def test_outside_of_a_pool_it_runs_among_the_others_and_holds_up_none(worker: DramatiqWorker) -> None:
+    long = tasks.wait.send()
+    eventually(lambda: tasks.notes == ["started"])
+    suspect = a_last_chance()
+    eventually(lambda: has_succeeded(suspect))
+    assert tasks.add.send(1).result(timeout=5).total == 2
+    assert TaskRun.objects.get(id=long.run_id).state == TaskRun.State.RUNNING
+
+
+def test_a_process_of_a_pool_leaves_it_to_one_that_runs_nothing_else(
+    broker: ServiceBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suspect = a_last_chance()
+    monkeypatch.setattr(last_chances, "role", Role.MEMBER)
+    with Working(broker):
+        assert tasks.add.send(1).result(timeout=5).total == 2
+        assert are_waiting(broker, ["default"])
+        assert TaskRun.objects.get(id=suspect.id).state == TaskRun.State.QUEUED
+    monkeypatch.setattr(last_chances, "role", Role.ALONE)
+    other = tasks.add.send(1)
+    with Working(broker):
+        eventually(lambda: has_succeeded(suspect))
+        assert list(Worker.objects.values_list("queues", flat=True)) == [["default.alone", "maintenance.alone"]]
+        assert not any("alone" in queue.name for queue in queues_now())
+    assert not are_waiting(broker, ["default"])
+    assert TaskRun.objects.get(id=other.run_id).state == TaskRun.State.QUEUED
+
+
+def test_its_message_is_found_where_it_waits(broker: ServiceBroker) -> None:
+    suspect = a_last_chance()
+    assert reconcile()[0] == 0
+    Worker.objects.create(kind="worker", hostname="host", pid=7, queues=["default"])
+    assert [reason.code for reason in explain(suspect)] == ["last_chance"]
+
+
+class Working:
+    """A worker in this process, of the role that the process has."""
+
+    def __init__(self, broker: ServiceBroker) -> None:
+        self._worker = DramatiqWorker(broker, worker_timeout=100, worker_threads=1)
+
+    def __enter__(self) -> None:
+        self._worker.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.stop(timeout=10_000)
+        connections.close_all()
