@@ -52,7 +52,7 @@ class Environment(Stage):
     )
     redis_url: SecretStr = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"),
-        description="Redis or Valkey. `make run` starts its own when unset. Required in production.",
+        description="Redis 7.0 or newer, or Valkey. `make run` starts its own when unset. Required in production.",
     )
     allowed_hosts: Names = Field(
         default=["localhost", "127.0.0.1", "[::1]"],

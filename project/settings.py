@@ -148,7 +148,7 @@ READINESS_PROBES = [
     "project.health.probes.ping",
 ]
 # What /readyz tells besides: each returns lines about what somebody should look at.
-READINESS_ALARMS = ["scheduler.ledger.alarms"]
+READINESS_ALARMS = ["scheduler.ledger.alarms", "project.tasks.fullness.alarms"]
 
 # --- Tasks ---
 TASKS_REGISTRY = "project.registry"

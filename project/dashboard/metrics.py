@@ -18,7 +18,9 @@ from prometheus_client.registry import Collector
 
 from project.dashboard.throughput import recent_throughput
 from project.tasks.failures import failure_groups
+from project.tasks.fullness import broker_fullness
 from project.tasks.models import Worker
+from project.tasks.outbox import BROKER_ERRORS
 from project.tasks.overview import living_workers, queues_now
 from project.tasks.permissions import may_look
 from scheduler.ledger import lateness_report
@@ -52,6 +54,7 @@ class Operations(Collector):
         """Yield every metric: ten queries, however many rows there are."""
         yield from _queues()
         yield _processes()
+        yield from _broker()
         yield from _tasks()
         yield from _schedules()
 
@@ -86,6 +89,18 @@ def _processes() -> Metric:
     return _gauge(
         "tasks_processes", "Living processes", "kind", {kind: kinds.count(kind) for kind in Worker.Kind.values}
     )
+
+
+def _broker() -> Iterator[Metric]:
+    try:
+        fullness = broker_fullness()
+    except BROKER_ERRORS:
+        yield GaugeMetricFamily("tasks_broker_up", "1 if the broker answers", value=0)
+        return
+    yield GaugeMetricFamily("tasks_broker_up", "1 if the broker answers", value=1)
+    yield GaugeMetricFamily("tasks_broker_used_bytes", "Memory the broker uses", value=fullness.used)
+    yield GaugeMetricFamily("tasks_broker_limit_bytes", "Memory it may use; 0 is no limit", value=fullness.limit)
+    yield GaugeMetricFamily("tasks_broker_evicts", "1 if it would delete messages", value=int(fullness.evicts))
 
 
 def _tasks() -> Iterator[Metric]:

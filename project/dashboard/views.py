@@ -14,6 +14,7 @@ from project.tasks.admin.columns import moment, short
 from project.tasks.admin.listing import address_of
 from project.tasks.admin.read_only import may_repair, require_look
 from project.tasks.failures import failure_groups
+from project.tasks.fullness import alarms
 from project.tasks.models import BulkRetry, Worker
 from project.tasks.overview import MOST_COUNTED, QueueNow, living_workers, queues_now
 from scheduler.ledger import OVERDUE_AFTER
@@ -42,6 +43,7 @@ def operations(request: HttpRequest) -> HttpResponse:
         ],
         "bulk_retries": BulkRetry.objects.filter(finished_at=None),
         "tiles": _tiles(queues, workers, tasks, late=sum(1 for row in schedules if row["is_late"])),
+        "broker_alarms": alarms(),
         "most_counted": f"{MOST_COUNTED:,}",
         "most_read": f"{MOST_READ:,}",
     }

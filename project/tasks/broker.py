@@ -126,6 +126,7 @@ class ServiceBroker(RedisBroker):
         """Send many messages in few round trips, as :meth:`enqueue` sends one.
 
         Raises:
+            redis.OutOfMemoryError: If the broker is full; some of the messages may have been sent.
             ConnectionClosed: If the broker did not answer in time; some of the messages may have been sent.
         """
         if len(messages) == 1:
@@ -137,8 +138,10 @@ class ServiceBroker(RedisBroker):
         for (queue, end), arguments in islice(chunks, 1):
             self.run_script("enqueue", queue, end, *arguments)  # which also sees to it that Redis has the script
         wire = Wire(self.client)
-        wire.stream([self.script_command("enqueue", queue, end, *arguments)] for (queue, end), arguments in chunks)
-        wire.close()
+        try:
+            wire.stream([self.script_command("enqueue", queue, end, *arguments)] for (queue, end), arguments in chunks)
+        finally:
+            wire.close()
         for message in stamped if self._listeners("after_enqueue") else ():
             self.emit_after("enqueue", message, None)
         return stamped

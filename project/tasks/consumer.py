@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import redis
 from dramatiq import Message
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.common import dq_name
 from dramatiq.errors import BrokerConnectionError, DecodeError
 
 from project.tasks.acks import ACK, NACK, Successor
-from project.tasks.addresses import lost_connections
 from project.tasks.wire import Wire
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ Pair = tuple[bytes, bytes]
 LONGEST_WAIT = 1.0
 ROOM_WAIT = 0.25
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
+#: Seconds between two looks while Redis is full: it then refuses to let anybody wait for a message.
+FULL_PAUSE = 0.1
 
 
 class Delivery(MessageProxy):
@@ -44,15 +46,16 @@ class QueueConsumer(Consumer):
         self._pause = 0.0
         self._early: list[Pair] = []
         self._may_have_strays = True
+        self._is_full = False
         self._wire = Wire(broker.client)
 
     def __next__(self) -> MessageProxy | None:
-        """Give the next message, or ``None`` after at most about a second; never raises for a lost connection."""
+        """Give the next message, or ``None`` after at most about a second; never raises for what Redis does or says."""
         try:
             if self._may_have_strays:
                 self._give_back_strays()
             message = self._next()
-        except BrokerConnectionError as error:
+        except (BrokerConnectionError, redis.RedisError) as error:
             self._lose_connection(error)
             return None
         self._pause = 0.0
@@ -117,7 +120,19 @@ class QueueConsumer(Consumer):
         """Let Redis wake exactly one waiting worker per message, the one that waits longest, and give it that."""
         queue = f"{self.broker.namespace}:{self.queue_name}"
         wait = ("BLMOVE", queue, self.inbox, "LEFT", "RIGHT", seconds)
-        self._early = _pairs(self._wire.send(wait, self._fetch_command(count))[1])
+        waited, fetched = self._wire.attempt([(wait, self._fetch_command(count))])
+        self._early = _pairs(fetched)
+        self._note_fullness(is_full=isinstance(waited, redis.OutOfMemoryError))
+
+    def _note_fullness(self, *, is_full: bool) -> None:
+        """Say once that Redis is full, and look for messages now and then instead of waiting for them."""
+        if is_full and not self._is_full:
+            logger.error(
+                "Redis is full: queue %s is polled until there is room, and sends are pending", self.queue_name
+            )
+        self._is_full = is_full
+        if is_full and not self._early:
+            time.sleep(FULL_PAUSE)
 
     def _fetch_command(self, count: int) -> tuple[Any, ...]:
         return self.broker.script_command("fetch", self.broker.broker_id, self.queue_name, count)
@@ -158,7 +173,7 @@ class QueueConsumer(Consumer):
         successor = (delayed.queue_name, redis_message_id, delayed.encode())
         self.broker.acks.add(self.queue_name, redis_message_id, successor)
 
-    def _lose_connection(self, error: BrokerConnectionError) -> None:
+    def _lose_connection(self, error: Exception) -> None:
         """Forget what was not started: Redis still has it, and this process gives it back when it is reached."""
         self.broker.work.release(self.queue_name, len(self._fetched))
         self._fetched.clear()
@@ -172,11 +187,7 @@ class QueueConsumer(Consumer):
         """Give back everything Redis says this process holds, but what is running or just done."""
         self.broker.load_scripts()
         kept = self.broker.work.running(self.queue_name) | self.broker.acks.unsent(self.queue_name)
-        with lost_connections():
-            self.broker.client.sadd(f"{self.broker.namespace}:__queues__", self.queue_name)
-            held = self.broker.client.smembers(
-                f"{self.broker.namespace}:__acks__.{self.broker.broker_id}.{self.queue_name}"
-            )
+        held = self.broker.run_script("join", self.broker.broker_id, self.queue_name)
         self._give_back(id_ for id_ in (each.decode() for each in held) if id_ not in kept)
         self._may_have_strays = False
 

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- due(namespace; broker_id, queue, count) -> {milliseconds until the next one or -1, id, payload, id, payload, ...}
 -- Takes the parked messages whose time has come, by the server's clock.
 local queue = KEYS[1] .. ":" .. ARGV[2]

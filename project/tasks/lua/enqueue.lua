@@ -1,3 +1,4 @@
+#!lua
 -- enqueue(namespace; queue, RPUSH or LPUSH, id, payload, id, payload, ...) -> how many were new
 -- A message whose payload is already stored is not stored or queued again.
 local queue = KEYS[1] .. ":" .. ARGV[1]

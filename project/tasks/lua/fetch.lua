@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- fetch(namespace; broker_id, queue, count) -> {id, payload, id, payload, ...}
 -- Takes what the blocking wait put into this broker's inbox, then up to count messages in all.
 local namespace, broker_id, count = KEYS[1], ARGV[1], tonumber(ARGV[3])

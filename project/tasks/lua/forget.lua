@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- forget(namespace; ttl, queue, queue, ...): drops dead letters older than ttl milliseconds, some at a time.
 local now = redis.call("TIME")
 local oldest = now[1] * 1000 - tonumber(ARGV[1])

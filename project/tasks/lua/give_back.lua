@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- give_back(namespace; broker_id, queue, ids...) -> how many went back
 -- Held messages and this broker's inbox return to the front of their queue, in their old order.
 local namespace, queue = KEYS[1], KEYS[1] .. ":" .. ARGV[2]

@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- holds(namespace; queue, ids...) -> {1 or 0, ...}
 local held = {}
 for i = 2, #ARGV do

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- leave(namespace; broker_id, queue, queue, ...): strikes a stopped broker off, unless it still holds messages.
 for i = 2, #ARGV do
     if redis.call("EXISTS", KEYS[1] .. ":__acks__." .. ARGV[1] .. "." .. ARGV[i]) == 1 then

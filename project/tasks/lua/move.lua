@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- move(namespace; broker_id, queue, id, new_queue, new_id, new_payload) -> 1 if it was moved
 -- Acks a held message and queues its successor in one step: neither lost nor doubled, however often it is sent.
 local namespace, queue, target = KEYS[1], KEYS[1] .. ":" .. ARGV[2], KEYS[1] .. ":" .. ARGV[4]

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- park(namespace; broker_id, queue, eta, id, eta, id, ...): keeps held messages until they are due.
 local acks = KEYS[1] .. ":__acks__." .. ARGV[1] .. "." .. ARGV[2]
 for i = 3, #ARGV, 2 do

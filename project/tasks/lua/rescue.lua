@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- rescue(namespace; broker_id, heartbeat, queue, queue, ...) -> how many went back, or -1 if the broker is alive
 -- Gives the messages of a dead broker back to their queues, unless it has sent a heartbeat since.
 local namespace, broker_id = KEYS[1], ARGV[1]

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- settle(namespace; broker_id, queue, ack_count, acked ids..., nacked ids...)
 -- An ack deletes the payload even if the message was taken away from this broker: the work is done.
 -- A nack needs the message to be still held, so sending either twice changes nothing.
