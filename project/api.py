@@ -15,6 +15,7 @@ from users.api import auth_router, users_router
 from users.auth import bearer
 from users.errors import (
     PermissionRequiredError,
+    SessionNotFoundError,
     StaffRequiredError,
     TakenError,
     UnauthenticatedError,
@@ -40,6 +41,7 @@ answer(api, WeakPasswordError, HTTPStatus.BAD_REQUEST)
 answer(api, TakenError, HTTPStatus.CONFLICT)
 answer(api, StaffRequiredError, HTTPStatus.FORBIDDEN)
 answer(api, PermissionRequiredError, HTTPStatus.FORBIDDEN)
+answer(api, SessionNotFoundError, HTTPStatus.NOT_FOUND)
 answer(api, UserNotFoundError, HTTPStatus.NOT_FOUND)
 answer(api, TodoNotFoundError, HTTPStatus.NOT_FOUND)
 answer(api, TodoForbiddenError, HTTPStatus.FORBIDDEN)

@@ -203,6 +203,8 @@ def test_nobody_revokes_anothers_token() -> None:
         (signed(typ=None), "Token payload missing 'typ' field"),
         (signed(typ="refresh"), "Invalid token"),
         (signed(sub="ada"), "Invalid token"),
+        (signed(sid="ada"), "Invalid token"),
+        (signed(sid="05eb3675-2496-416e-8d23-2664334bbe08"), "User not found"),
         (signed(sub="9" * 30), "User not found"),
         (signed(sub="²"), "Invalid token"),
         (signed(key="another key that is long enough for HS256"), "Invalid token"),

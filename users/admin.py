@@ -12,6 +12,7 @@ from django.utils import timezone
 from project.admin import CarefulAdmin
 from project.fields import InstantField
 from users.models import RefreshSession, User
+from users.sessions import revoke_sessions
 
 
 @admin.register(User)
@@ -44,7 +45,7 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(RefreshSession)
 class RefreshSessionAdmin(CarefulAdmin):
-    """Who is signed in from where; to look at only."""
+    """Who is signed in from where; to look at, and to end."""
 
     list_display = ("user", "active", "ip_address", "created_at", "last_used_at", "user_agent")
     list_filter = (StateFilter,)
@@ -52,11 +53,25 @@ class RefreshSessionAdmin(CarefulAdmin):
     search_fields = ("user__username", "user__email", "ip_address", "user_agent")
     date_hierarchy = "created_at"
     exclude = ("family_hash", "token_hash")
+    actions = ("revoke",)
 
     @admin.display(boolean=True)
     def active(self, session: RefreshSession) -> bool:
         """Show whether the session's newest token is still good."""
         return session.is_active
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Say who may end sessions; asked by Django before the action is shown or run."""
+        return request.user.has_perm("users.change_refreshsession")
+
+    @admin.action(description="Revoke selected sessions", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, selected: QuerySet[RefreshSession]) -> None:
+        """Sign the clients out: neither their refresh nor their access tokens are good any more."""
+        active = list(selected.filter(revoked_at=None))
+        revoke_sessions(RefreshSession.objects.filter(pk__in=[session.pk for session in active]))
+        for session in active:
+            self.log_change(request, session, "Revoked")
+        self.message_user(request, f"{len(active)} session{'' if len(active) == 1 else 's'} revoked.")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Sessions come from sign-ins only."""

@@ -1,7 +1,9 @@
 """Sign-up, sign-in and the users themselves over HTTP."""
 
+from uuid import UUID
+
 from django.http import HttpRequest
-from ninja import Router
+from ninja import Router, Status
 
 from project.client_address import client_address
 from project.errors import refusals
@@ -9,8 +11,8 @@ from project.fields import Id
 from project.throttle import Throttle, signed_in_user
 from users import services, sessions
 from users.auth import SignedIn, bearer
-from users.models import User
-from users.schemas import Credentials, RefreshTokenIn, SignUp, TokenPair, UserOut
+from users.models import RefreshSession, User
+from users.schemas import Credentials, RefreshTokenIn, Revoked, SessionOut, SignUp, TokenPair, UserOut
 from users.sessions import Client
 
 auth_router = Router(tags=["auth"])
@@ -53,6 +55,32 @@ def refresh_token(request: HttpRequest, body: RefreshTokenIn) -> TokenPair:
 def revoke_token(request: SignedIn, body: RefreshTokenIn) -> None:
     """End the session of one of your own refresh tokens."""
     sessions.revoke_token(token=body.refresh_token, user=request.auth)
+
+
+@auth_router.get(
+    "/sessions", auth=bearer, response={200: list[SessionOut], **refusals(401)}, operation_id="list_sessions"
+)
+def list_sessions(request: SignedIn) -> list[RefreshSession]:
+    """List where you are signed in, newest first."""
+    return sessions.list_sessions(user=request.auth)
+
+
+@auth_router.delete("/sessions", auth=bearer, response={200: Revoked, **refusals(401)}, operation_id="revoke_sessions")
+def revoke_sessions(request: SignedIn) -> Revoked:
+    """Sign out everywhere, here too: no token that you were given before is good any more."""
+    return Revoked(revoked=sessions.revoke_sessions_of(request.auth))
+
+
+@auth_router.delete(
+    "/sessions/{session_id}",
+    auth=bearer,
+    response={204: None, **refusals(401, 404, 422)},
+    operation_id="revoke_session",
+)
+def revoke_session(request: SignedIn, session_id: UUID) -> Status[None]:
+    """Sign out of one of your sessions."""
+    sessions.revoke_session(session_id, user=request.auth)
+    return Status(204, None)
 
 
 @users_router.post(

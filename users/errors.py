@@ -29,6 +29,13 @@ class UserNotFoundError(UsersError):
         super().__init__("User not found")
 
 
+class SessionNotFoundError(UsersError):
+    """The user has no such session."""
+
+    def __init__(self) -> None:
+        super().__init__("Session not found")
+
+
 class StaffRequiredError(UsersError):
     """Only staff may do this."""
 

@@ -1,5 +1,6 @@
 """Users and the refresh sessions that keep them signed in."""
 
+from hmac import compare_digest
 from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
@@ -54,12 +55,23 @@ class RefreshSession(models.Model):
     A token is 32 random bytes. Its first half names the family and stays; the second half is new with each
     rotation. So a token with a known first half and the wrong second half is one that was rotated away, and
     no list of old tokens is needed to see that.
+
+    A trigger revokes a user's sessions when their password changes or they become inactive, however that is written.
+    A sign-in that was under way meanwhile is seen by its ``auth_hash``.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="refresh_sessions")
     family_hash = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the token's first half.")
     token_hash = models.CharField(max_length=64, help_text="SHA-256 of the newest token.")
+    auth_hash = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Keyed hash of the password that opened it; another password ends it.",
+    )
     user_agent = models.CharField(max_length=300, blank=True)
     ip_address = models.GenericIPAddressField("IP address", null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -82,3 +94,8 @@ class RefreshSession(models.Model):
     def is_active(self) -> bool:
         """Whether its newest token can still be exchanged."""
         return self.revoked_at is None and self.expires_at > timezone.now()
+
+    @property
+    def fits_password(self) -> bool:
+        """Whether the user's password is still the one that opened it."""
+        return compare_digest(self.auth_hash, self.user.get_session_auth_hash())

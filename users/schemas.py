@@ -1,6 +1,8 @@
 """What goes in and out of the users' HTTP API and tasks."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db.models import CharField
@@ -8,7 +10,7 @@ from ninja import Schema
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from project.fields import Body, NoNul
-from users.models import User
+from users.models import RefreshSession, User
 
 
 def _username(value: str) -> str:
@@ -71,6 +73,29 @@ class TokenPair(Schema):
 
     access_token: str
     refresh_token: str
+
+
+class SessionOut(Schema):
+    """Where somebody is signed in."""
+
+    id: UUID
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    user_agent: str
+    ip_address: str | None
+    current: bool = Field(description="Whether the request came from this session.")
+
+    @staticmethod
+    def resolve_current(session: RefreshSession, context: dict[str, Any]) -> bool:
+        """Compare it with the one that the request's token names."""
+        return bool(session.pk == context["request"].session_id)
+
+
+class Revoked(Schema):
+    """How many sessions were ended."""
+
+    revoked: int
 
 
 class CleanupSessionsResult(BaseModel):

@@ -1,5 +1,7 @@
 """What users do: sign up, sign in, stay signed in."""
 
+from uuid import UUID
+
 from django.contrib.auth import authenticate
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -14,7 +16,7 @@ from users.errors import (
     WeakPasswordError,
 )
 from users.models import NAME_CONSTRAINT, User
-from users.sessions import Client, rotate_token, start_session
+from users.sessions import Client, rotate_token, start_session, user_of_session
 from users.tokens import create_access_token, read_access_token
 
 
@@ -61,7 +63,8 @@ def sign_in(*, username: str, password: str, client: Client) -> tuple[str, str]:
     user = authenticate(username=username, password=password)
     if not isinstance(user, User):
         raise UnauthenticatedError("Invalid username or password")
-    return create_access_token(user_id=user.pk), start_session(user=user, client=client)
+    session, token = start_session(user=user, client=client)
+    return create_access_token(user_id=user.pk, session_id=session.pk), token
 
 
 def refresh(*, token: str, client: Client) -> tuple[str, str]:
@@ -70,20 +73,25 @@ def refresh(*, token: str, client: Client) -> tuple[str, str]:
     Raises:
         UnauthenticatedError: If the refresh token is not good.
     """
-    user, token = rotate_token(token=token, client=client)
-    return create_access_token(user_id=user.pk), token
+    session, token = rotate_token(token=token, client=client)
+    return create_access_token(user_id=session.user_id, session_id=session.pk), token
 
 
-def user_of(access_token: str) -> User:
-    """Return the active user an access token belongs to.
+def signed_in(access_token: str) -> tuple[User, UUID | None]:
+    """Return the active user an access token belongs to, and the session they signed in with.
+
+    A token that was made without a session is good for as long as its user is active.
 
     Raises:
-        UnauthenticatedError: If the token is not good or its user is gone or inactive.
+        UnauthenticatedError: If the token is not good, its session is over, or its user is gone or inactive.
     """
-    user = User.objects.filter(pk=read_access_token(access_token), is_active=True).first()
+    access = read_access_token(access_token)
+    if access.session_id is not None:
+        return user_of_session(access.session_id, user_id=access.user_id), access.session_id
+    user = User.objects.filter(pk=access.user_id, is_active=True).first()
     if user is None:
         raise UnauthenticatedError("User not found")
-    return user
+    return user, None
 
 
 def get_user(*, user_id: int, asked_by: User) -> User:

@@ -6,18 +6,20 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hmac import compare_digest
+from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from project.deletion import delete_in_batches
-from users.errors import UnauthenticatedError
+from users.errors import SessionNotFoundError, UnauthenticatedError
 from users.models import RefreshSession, User
 from users.schemas import CleanupSessionsResult
 
 LIFETIME = timedelta(days=30)
+MOST_LISTED = 200
 _TOKEN_BYTES = 32
 _FAMILY_BYTES = 16
 _log = structlog.get_logger(__name__)
@@ -36,28 +38,30 @@ class Client:
     ip_address: str | None = None
 
 
-def start_session(*, user: User, client: Client) -> str:
-    """Open a session and return its first refresh token; only hashes of it are kept."""
+def start_session(*, user: User, client: Client) -> tuple[RefreshSession, str]:
+    """Open a session and return it with its first refresh token; only hashes of it are kept."""
     token = secrets.token_bytes(_TOKEN_BYTES)
-    RefreshSession.objects.create(
+    session = RefreshSession.objects.create(
         user=user,
+        auth_hash=user.get_session_auth_hash(),
         family_hash=_hash(token[:_FAMILY_BYTES]),
         token_hash=_hash(token),
         user_agent=client.user_agent,
         ip_address=client.ip_address,
         expires_at=timezone.now() + LIFETIME,
     )
-    return _written(token)
+    return session, _written(token)
 
 
-def rotate_token(*, token: str, client: Client) -> tuple[User, str]:
-    """Exchange a refresh token for the next one of its session.
+def rotate_token(*, token: str, client: Client) -> tuple[RefreshSession, str]:
+    """Exchange a refresh token for the next one of its session, and return both.
 
     Of two requests with the same token the row lock lets one through; the other presents a token that was
     rotated away by then.
 
     Raises:
-        UnauthenticatedError: If the token is unknown, expired, revoked or used before, or its user is inactive.
+        UnauthenticatedError: If the token is unknown, expired, revoked or used before, or its user is inactive or has
+            another password by now.
     """
     old = _bytes(token)
     new = old[:_FAMILY_BYTES] + secrets.token_bytes(_TOKEN_BYTES - _FAMILY_BYTES)
@@ -73,7 +77,7 @@ def rotate_token(*, token: str, client: Client) -> tuple[User, str]:
             session.save()
     if refusal is not None:
         raise refusal
-    return session.user, _written(new)
+    return session, _written(new)
 
 
 def revoke_token(*, token: str, user: User) -> None:
@@ -93,11 +97,57 @@ def revoke_token(*, token: str, user: User) -> None:
         raise refusal
 
 
+def user_of_session(session_id: UUID, *, user_id: int) -> User:
+    """Return the user who is signed in with a session; one query.
+
+    Raises:
+        UnauthenticatedError: If the session is over, or its user is gone or inactive.
+    """
+    sessions = RefreshSession.objects.select_related("user").filter(user__is_active=True)
+    session = sessions.filter(pk=session_id, user=user_id).first()
+    if session is None:
+        raise UnauthenticatedError("User not found")
+    if not (session.is_active and session.fits_password):
+        raise UnauthenticatedError("Session has ended")
+    return session.user
+
+
+def list_sessions(*, user: User) -> list[RefreshSession]:
+    """Return where a user is signed in, newest first; no more than `MOST_LISTED`."""
+    return list(_active(user).order_by("-id")[:MOST_LISTED])
+
+
+def revoke_session(session_id: UUID, *, user: User) -> None:
+    """End one of a user's own sessions; one that is over already stays so.
+
+    Raises:
+        SessionNotFoundError: If there is no such session, or it is somebody else's.
+    """
+    sessions = RefreshSession.objects.filter(pk=session_id, user=user)
+    if not sessions.exists():
+        raise SessionNotFoundError
+    revoke_sessions(sessions)
+
+
+def revoke_sessions_of(user: User) -> int:
+    """End every session of a user and return how many were still active."""
+    return revoke_sessions(_active(user))
+
+
+def revoke_sessions(sessions: QuerySet[RefreshSession]) -> int:
+    """End those sessions that are not ended yet, and return how many."""
+    return sessions.filter(revoked_at=None).update(revoked_at=timezone.now())
+
+
 def delete_old_sessions(*, days_old: int) -> CleanupSessionsResult:
     """Delete the sessions that expired or were revoked more than ``days_old`` days ago."""
     cutoff: datetime = timezone.now() - timedelta(days=days_old)
     ended = RefreshSession.objects.filter(Q(expires_at__lt=cutoff) | Q(revoked_at__lt=cutoff))
     return CleanupSessionsResult(deleted_count=delete_in_batches(ended).deleted)
+
+
+def _active(user: User) -> QuerySet[RefreshSession]:
+    return RefreshSession.objects.filter(user=user, revoked_at=None, expires_at__gt=timezone.now())
 
 
 def _refusal(session: RefreshSession, presented: bytes) -> UnauthenticatedError | None:
@@ -108,7 +158,7 @@ def _refusal(session: RefreshSession, presented: bytes) -> UnauthenticatedError 
         _revoke(session)
         _log.warning("a used refresh token was presented again: session revoked", **_names(session))
         return UnauthenticatedError("Refresh token expired or revoked")
-    if not session.user.is_active:
+    if not (session.user.is_active and session.fits_password):
         _revoke(session)
         return UnauthenticatedError("Refresh token expired or revoked")
     return None
