@@ -20,4 +20,4 @@ COPY --from=build /app /app
 WORKDIR /app
 USER 10001:10001
 EXPOSE 8000
-CMD ["gunicorn", "--config", "python:project.webserver", "project.wsgi"]
+CMD ["python", "-m", "project.webserver"]

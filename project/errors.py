@@ -100,10 +100,12 @@ class ErrorShapeMiddleware:
         response = self.get_response(request)
         if not request.path.startswith(API_PREFIX) or not _is_shapeless(response):
             return response
+        # The answer itself is changed, and keeps the headers that others have set.
         shaped = refuse(HTTPStatus(response.status_code), HTTPStatus(response.status_code).phrase)
-        if "Allow" in response:
-            shaped["Allow"] = response["Allow"]
-        return shaped
+        response.content = shaped.content
+        for name, value in (*shaped.items(), ("Content-Length", str(len(shaped.content)))):
+            response[name] = value
+        return response
 
 
 def _is_shapeless(response: HttpResponse) -> bool:

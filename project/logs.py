@@ -95,9 +95,8 @@ def logging_config(*, json: bool, level: str) -> dict[str, Any]:
             # Left to themselves these would print lines of their own form.
             "django": {"handlers": [], "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
-            "gunicorn.error": {"handlers": [], "propagate": True},
-            # RequestLogMiddleware writes the line about a request.
-            "gunicorn.access": {"handlers": [], "propagate": False, "level": "CRITICAL"},
+            # It would tell of each request that waits for a thread.
+            "waitress.queue": {"level": "ERROR"},
             # "Running job …" once a second says nothing; what went wrong does.
             "apscheduler": {"level": "WARNING"},
             # Each use of the connection pool is an INFO line.

@@ -35,6 +35,7 @@ INSTALLED_APPS = [
     "scheduler",
 ]
 MIDDLEWARE = [
+    "project.headers.HeadersMiddleware",
     "project.health.middleware.ProbeMiddleware",
     "project.request_log.RequestLogMiddleware",
     "project.errors.ErrorShapeMiddleware",

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from project import webserver
 from project.environment import BASE_DIR, Environment, ProductionEnvironment
+from project.webserver.pool import GRACE
+from project.webserver.server import DRAIN_SECONDS
 
 TEXT = (BASE_DIR / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(TEXT)
@@ -37,7 +38,7 @@ def test_the_worker_may_finish_what_it_runs_before_it_is_killed() -> None:
 
 
 def test_the_web_server_may_finish_its_requests_before_it_is_killed() -> None:
-    assert webserver.graceful_timeout < seconds(SERVICES["web"]["stop_grace_period"])
+    assert seconds(SERVICES["web"]["stop_grace_period"]) > DRAIN_SECONDS + GRACE
 
 
 @pytest.mark.parametrize("name", LASTING)
@@ -124,4 +125,4 @@ def test_the_image_runs_as_a_user_without_a_name_or_rights() -> None:
     dockerfile = (BASE_DIR / "Dockerfile").read_text()
     assert "USER 10001:10001" in dockerfile
     assert "--require-hashes" in dockerfile
-    assert 'CMD ["gunicorn"' in dockerfile
+    assert 'CMD ["python", "-m", "project.webserver"]' in dockerfile

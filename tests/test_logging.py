@@ -40,7 +40,7 @@ def lines() -> Iterator[Lines]:
         yield lambda: [json.loads(line) for line in text.getvalue().splitlines()]
 
 
-@pytest.mark.parametrize("name", ["django.request", "dramatiq.worker", "gunicorn.error", "anything"])
+@pytest.mark.parametrize("name", ["django.request", "dramatiq.worker", "waitress", "anything"])
 def test_lines_of_the_standard_library_are_json_too(lines: Lines, name: str) -> None:
     logging.getLogger(name).warning("%s happened", "it", extra={"status": 500})
     (line,) = lines()

@@ -149,7 +149,7 @@ def _programs(options: argparse.Namespace) -> list[Program]:
     size = ["--processes", str(options.processes), "--threads", str(options.threads)]
     drain = ["--worker-shutdown-timeout", str(WORKER_DRAIN_MILLISECONDS), "--skip-logging"]
     commands = {
-        "web": ["-m", "gunicorn", "--config", "python:project.webserver", "project.wsgi"],
+        "web": ["-m", "project.webserver"],
         "scheduler": ["manage.py", "runscheduler"],
         "worker": ["manage.py", "rundramatiq", *size, *drain],
     }

@@ -5,7 +5,7 @@ Fixtures (tests/acceptance/conftest.py), all on the test's own database (`transa
     def test_...(service):
         worker = service.worker(processes=1, threads=2)         # manage.py rundramatiq, ready when this returns
         clock = service.scheduler()                             # manage.py runscheduler
-        web = service.web()                                     # gunicorn; web.url == "http://127.0.0.1:…"
+        web = service.web()                                     # the web server; web.url == "http://127.0.0.1:…"
         done = service.command("schedule", "list")              # any manage.py command, run to its end
         worker.terminate()                                      # SIGTERM, wait, the exit code
         worker.kill(); worker.pause(); worker.resume()          # SIGKILL, SIGSTOP, SIGCONT for the process
@@ -90,6 +90,10 @@ class Running:
     def terminate(self, *, timeout: float = STOP_SECONDS) -> int:
         """Send SIGTERM, wait for the end and return the exit code."""
         self._process.terminate()
+        return self.wait(timeout=timeout)
+
+    def wait(self, *, timeout: float = STOP_SECONDS) -> int:
+        """Wait for the end and return the exit code."""
         return self._process.wait(timeout)
 
     def kill(self) -> None:
@@ -143,7 +147,7 @@ class Service:
         """Start the web server and wait until it answers."""
         port = free_port()
         self.environment |= {"PORT": str(port), "WEB_THREADS": str(threads)}
-        command = [sys.executable, "-m", "gunicorn", "--config", "python:project.webserver", "project.wsgi"]
+        command = [sys.executable, "-m", "project.webserver"]
         web = self._start("web", command, url=f"http://127.0.0.1:{port}")
         eventually(lambda: _answers(f"{web.url}/livez"), timeout=START_SECONDS)
         return web

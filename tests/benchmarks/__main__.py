@@ -23,7 +23,7 @@ from tests.benchmarks.stage import BENCH, PEERS_PYTHON, ROOT, Stage, set_up
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 PLOTS = ROOT / "docs" / "performance"
-PARTS = ("cleanup", "clock")
+PARTS = ("cleanup", "clock", "web")
 
 
 def main() -> None:
