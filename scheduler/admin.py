@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from project.admin import CarefulAdmin
 from project.tasks.cause import Cause
 from project.tasks.errors import TaskError
+from project.tasks.models import TaskRun
 from scheduler.clock import send, set_cursors
 from scheduler.columns import last_tick, late_by, next_fire, overrides, reads, run_link, state
 from scheduler.crontab import time_zones
@@ -64,7 +65,8 @@ class ScheduleAdmin(CarefulAdmin):
         latest = Tick.objects.filter(schedule=OuterRef("pk")).order_by("-fire_time")
         annotations = {f"last_{name}": Subquery(latest.values(name)[:1]) for name in ("outcome", "run_id")}
         schedules: QuerySet[Schedule] = super().get_queryset(request)
-        return schedules.annotate(**annotations)
+        state = TaskRun.objects.filter(id=OuterRef("last_run_id")).values("state")
+        return schedules.annotate(**annotations).annotate(last_run_state=Subquery(state))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Schedule | None = None) -> tuple[Any, ...]:
         """A declared schedule keeps its name, by which code knows it."""

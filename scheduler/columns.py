@@ -35,7 +35,8 @@ def last_tick(schedule: Schedule) -> str:
     if schedule.last_fire_at is None:
         return "-"
     outcome, run_id = getattr(schedule, "last_outcome", None), getattr(schedule, "last_run_id", None)
-    label = Tick.Outcome(outcome).label if outcome else ""
+    ended = getattr(schedule, "last_run_state", None)
+    label = " ".join(filter(None, [Tick.Outcome(outcome).label if outcome else "", f"({ended})" if ended else ""]))
     return format_html("{} {} {}", _time(schedule.last_fire_at, schedule), label, run_link(Tick(run_id=run_id)))
 
 

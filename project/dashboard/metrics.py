@@ -51,7 +51,7 @@ class Operations(Collector):
     """Asks the database anew each time."""
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric: ten queries, however many rows there are."""
+        """Yield every metric: nine queries, however many rows there are."""
         yield from _queues()
         yield _processes()
         yield from _broker()
@@ -107,9 +107,9 @@ def _tasks() -> Iterator[Metric]:
     tasks = recent_throughput()
     yield _gauge("tasks_recent_sent", "Runs sent in the past hour", "task", {t.task: t.sent for t in tasks})
     succeeded = {t.task: t.succeeded for t in tasks}
-    yield _gauge("tasks_recent_succeeded", "Runs sent in the past hour that succeeded", "task", succeeded)
+    yield _gauge("tasks_recent_succeeded", "Runs that succeeded in the past hour", "task", succeeded)
     failing = {t.task: t.failing for t in tasks}
-    yield _gauge("tasks_recent_failing", "Runs sent in the past hour with a failed attempt", "task", failing)
+    yield _gauge("tasks_recent_failing", "Runs of the past hour with a failed attempt", "task", failing)
     dead: dict[str, float] = {}
     for group in failure_groups():
         dead[group.task] = dead.get(group.task, 0) + group.runs

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
 
 from project.tasks.filters import RunFilter
-from project.tasks.models import TaskRun
 
-# Reads nothing but the index `run_by_failure`, in its order; the newest id of a group comes first.
+# Reads nothing but the index `run_by_failure`, in its order, and then one row of each group that is returned.
 _GROUP = """
-    SELECT fingerprint, task, error_type, count(*), (array_agg(id ORDER BY id DESC))[1] AS newest
-      FROM (SELECT fingerprint, task, error_type, id FROM tasks_taskrun WHERE state = 'dead'
-             ORDER BY fingerprint, task, error_type, id DESC) AS dead
-     GROUP BY fingerprint, task, error_type ORDER BY newest DESC LIMIT %(groups)s
+    WITH kind AS MATERIALIZED (
+        SELECT fingerprint, task, error_type, count(*) AS runs, max(finished_at) AS died_at
+          FROM tasks_taskrun WHERE state = 'dead'
+         GROUP BY fingerprint, task, error_type ORDER BY died_at DESC NULLS LAST, task LIMIT %(groups)s
+    )
+    SELECT kind.fingerprint, kind.task, kind.error_type, kind.runs, newest.id, kind.died_at, newest.error
+      FROM kind CROSS JOIN LATERAL (
+        SELECT id, error FROM tasks_taskrun AS run
+         WHERE state = 'dead' AND run.fingerprint = kind.fingerprint AND run.task = kind.task
+           AND run.error_type = kind.error_type AND run.finished_at IS NOT DISTINCT FROM kind.died_at
+         LIMIT 1
+      ) AS newest
+     ORDER BY kind.died_at DESC NULLS LAST, kind.task
 """
 
 
@@ -29,7 +37,7 @@ class FailureGroup:
         task: Their task.
         error_type: The exception.
         runs: How many there are.
-        newest: The one that was sent last.
+        newest: The one that died last.
         died_at: When that one died.
         error: What it said.
     """
@@ -49,27 +57,12 @@ class FailureGroup:
 
 
 def failure_groups(*, groups: int = 100) -> list[FailureGroup]:
-    """Return the kinds of failure, those of the newest runs first: two queries.
+    """Return the kinds of failure, the one that killed a run last first: one query.
 
     Args:
         groups: How many to return at most.
     """
     with connection.cursor() as cursor:
         cursor.execute(_GROUP, {"groups": groups})
-        rows: list[tuple[str, str, str, int, UUID]] = cursor.fetchall()
-    newest = TaskRun.objects.only("error", "finished_at").in_bulk([row[-1] for row in rows])
-    # Between the two queries a run may have been pruned.
-    return [_group(row, newest[row[-1]]) for row in rows if row[-1] in newest]
-
-
-def _group(row: tuple[str, str, str, int, UUID], newest: TaskRun) -> FailureGroup:
-    fingerprint, task, error_type, runs, newest_id = row
-    return FailureGroup(
-        fingerprint=fingerprint,
-        task=task,
-        error_type=error_type,
-        runs=runs,
-        newest=newest_id,
-        died_at=newest.finished_at,
-        error=newest.error,
-    )
+        names = [field.name for field in fields(FailureGroup)]
+        return [FailureGroup(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]

@@ -20,7 +20,7 @@ from project.tasks.last_chances import queues_of_last_chances
 from project.tasks.line import Line
 from project.tasks.models import TaskRun, Worker
 from project.tasks.persistence import insist
-from project.tasks.rescue import free_runs
+from project.tasks.rescue import bury, free_runs
 
 if TYPE_CHECKING:
     from dramatiq.worker import Worker as DramatiqWorker
@@ -99,8 +99,9 @@ def resident_bytes() -> int:
 
 
 def _free_runs_of(worker_id: UUID) -> int:
-    Worker.objects.filter(id=worker_id).delete()
-    return free_runs(TaskRun.objects.filter(worker_id=worker_id))
+    # Its row may be gone already, and what it had claimed not yet freed.
+    buried = bury(Worker.objects.filter(id=worker_id))
+    return buried + free_runs(TaskRun.objects.filter(worker_id=worker_id))
 
 
 def _give_back_from(broker_id: str, *, broker: ServiceBroker, queues: list[str]) -> None:

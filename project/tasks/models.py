@@ -114,6 +114,7 @@ class TaskRun(models.Model):
                 name="run_ended_by_queue",
                 condition=Q(state__in=("succeeded", "dead", "cancelled", "expired", "discarded")),
             ),
+            models.Index(fields=["-finished_at"], name="run_ended_lately", condition=Q(finished_at__isnull=False)),
             models.Index(fields=["run_after"], name="run_to_publish", condition=Q(state__in=("pending", "retrying"))),
             models.Index(
                 fields=["expires_at"],
@@ -142,10 +143,18 @@ class TaskRun(models.Model):
 
     @property
     def duration(self) -> timedelta | None:
-        """How long the last attempt took, or has taken so far."""
-        if self.started_at is None:
+        """How long the last attempt took, or has taken so far; None if nothing says so."""
+        if self.started_at is None or self._ended_waiting:
             return None
-        return (self.finished_at or timezone.now()) - self.started_at
+        if self.state == self.State.RUNNING:
+            return max(timezone.now() - self.started_at, timedelta(0))
+        return None if self.finished_at is None else self.finished_at - self.started_at
+
+    @property
+    def _ended_waiting(self) -> bool:
+        """Whether the run ended while it waited, so that its end is not that of an attempt."""
+        was_cancelled = self.state == self.State.CANCELLED and not self.cancel_requested
+        return was_cancelled or self.state == self.State.EXPIRED
 
 
 class TaskAttempt(models.Model):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
 import traceback
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from django.db import DataError, transaction
 from django.utils import timezone
 
 from project.tasks.chains import send_next_step
-from project.tasks.claims import Claim, this_worker
+from project.tasks.claims import Claim
 from project.tasks.errors import PermanentError, TaskCancelled
 from project.tasks.ledger import Success, ledger, write
 from project.tasks.models import TaskAttempt, TaskRun
@@ -112,7 +113,7 @@ def _keep_attempt(run: TaskRun, claim: Claim) -> None:
     TaskAttempt.objects.create(
         run=run,
         number=run.attempts,
-        worker=f"{socket.gethostname()} {this_worker.id}",
+        worker=f"{socket.gethostname()}:{os.getpid()}",
         started_at=datetime.fromtimestamp(claim.started_at, UTC),
         error_type=run.error_type,
         error=run.error,

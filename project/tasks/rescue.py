@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -31,10 +32,28 @@ _FREED_COLUMNS = ("deaths", "error_type", "error", "state", "run_after", "finish
 
 def bury_dead_workers() -> int:
     """Delete processes that stopped beating and free the runs they had claimed; return how many runs."""
-    for worker in Worker.objects.filter(beat_at__lt=Now() - DEAD_AFTER):
-        if Worker.objects.filter(id=worker.id, beat_at__lt=Now() - DEAD_AFTER).delete()[0]:
-            log.warning("worker_presumed_dead", worker=str(worker), last_beat=worker.beat_at.isoformat())
-    return free_abandoned_runs()
+    with transaction.atomic():
+        dead = list(Worker.objects.filter(beat_at__lt=Now() - DEAD_AFTER).select_for_update(skip_locked=True))
+        freed = bury(dead)
+    for worker in dead:
+        log.warning("worker_presumed_dead", worker=str(worker), last_beat=worker.beat_at.isoformat())
+    return freed + free_abandoned_runs()
+
+
+def bury(workers: Iterable[Worker]) -> int:
+    """Free the runs that dead processes had claimed, which then name them, and delete the processes.
+
+    Args:
+        workers: Certainly dead, or presumed to be.
+
+    Returns:
+        How many runs.
+    """
+    ids = [worker.id for worker in workers]
+    with transaction.atomic():
+        freed = free_runs(TaskRun.objects.filter(worker_id__in=ids))
+        Worker.objects.filter(id__in=ids).delete()
+    return freed
 
 
 def free_abandoned_runs() -> int:
@@ -53,7 +72,7 @@ def free_runs(runs: QuerySet[TaskRun]) -> int:
         for run in freed:
             _free(run)
         TaskRun.objects.bulk_update(freed, _FREED_COLUMNS, batch_size=500)
-        TaskAttempt.objects.bulk_create(map(_death_of, freed))
+        TaskAttempt.objects.bulk_create(_deaths_of(freed))
     return len(freed)
 
 
@@ -130,11 +149,18 @@ def _free(run: TaskRun) -> None:
     log.warning("run_freed", run_id=str(run.id), task=run.task, deaths=run.deaths, state=run.state)
 
 
-def _death_of(run: TaskRun) -> TaskAttempt:
+def _deaths_of(runs: Sequence[TaskRun]) -> Iterator[TaskAttempt]:
+    workers = Worker.objects.filter(id__in={run.worker_id for run in runs})
+    names: dict[UUID | None, str] = {worker.id: str(worker) for worker in workers}
+    for run in runs:
+        yield _death_of(run, worker=names.get(run.worker_id, str(run.worker_id)))
+
+
+def _death_of(run: TaskRun, *, worker: str) -> TaskAttempt:
     return TaskAttempt(
         run=run,
         number=run.attempts,
-        worker=str(run.worker_id),
+        worker=worker,
         started_at=run.started_at,
         error_type=run.error_type,
         error=run.error,

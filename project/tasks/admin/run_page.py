@@ -54,9 +54,7 @@ def run_context(request: HttpRequest, run: TaskRun) -> dict[str, Any]:
         "causes": [(name, value) for name, value in _causes(run) if value],
         "children": children,
         "attempts": attempts,
-        "steps": [
-            (instant(step.at), step) for step in sorted(_steps(run, attempts, actions), key=lambda step: step.at)
-        ],
+        "steps": [(instant(step.at), step) for step in _story(run, attempts, actions)],
         "repairs": [each for each in REPAIRS.values() if run.state in each.states] if may_repair(request) else [],
     }
 
@@ -91,21 +89,47 @@ def _link(model: str, key: Any, text: Any) -> str:
     return format_html('<a href="{}">{}</a>', reverse(f"admin:tasks_{model}_change", args=[key]), text)
 
 
-def _steps(run: TaskRun, attempts: list[TaskAttempt], actions: list[OperatorAction]) -> Iterator[Step]:
-    yield Step(run.created_at, "sent", f"by {run.schedule or run.user or run.source}")
+def _story(run: TaskRun, attempts: list[TaskAttempt], actions: list[OperatorAction]) -> list[Step]:
+    """Return the steps in the order in which they followed from each other.
+
+    Their times alone do not tell it: several processes noted them, each by its own clock, some a moment afterwards.
+    """
+    asked = {action.action: action.at for action in reversed(actions)}
+    # What falls together stays in this order.
+    placed = [(run.created_at, Step(run.created_at, "sent", f"by {run.schedule or run.user or run.source}"))]
+    for action in actions:
+        step = Step(action.at, action.action, f"by {action.who}{': ' if action.reason else ''}{action.reason}")
+        placed.append((max(action.at, run.created_at), step))
     if run.published_at:
-        yield Step(run.published_at, "published", f"to queue {run.queue}")
+        at = max(run.published_at, run.created_at, asked.get("retry", run.created_at))
+        placed.append((at, Step(run.published_at, "published", f"to queue {run.queue}")))
+    latest = run.created_at
+    for step in _attempts(run, attempts):
+        latest = max(latest, step.at)
+        placed.append((latest, step))
+    placed += [(max(latest, asked.get("cancel", latest)), step) for step in _end(run)]
+    story = [step for _, step in sorted(placed, key=lambda each: each[0])]
+    return [*story, *_next(run)]
+
+
+def _attempts(run: TaskRun, attempts: list[TaskAttempt]) -> Iterator[Step]:
     for attempt in attempts:
         if attempt.started_at:
             yield Step(attempt.started_at, f"attempt {attempt.number} started", attempt.worker)
         yield Step(attempt.finished_at, f"attempt {attempt.number} failed", attempt.error_type)
     if run.started_at and run.attempts not in {attempt.number for attempt in attempts}:
         yield Step(run.started_at, f"attempt {run.attempts} started")
-    for action in actions:
-        yield Step(action.at, action.action, f"by {action.who}{': ' if action.reason else ''}{action.reason}")
+
+
+def _end(run: TaskRun) -> Iterator[Step]:
     if run.state not in TaskRun.UNFINISHED and run.finished_at:
-        yield Step(run.finished_at, run.state, run.error_type)
-    elif run.state in TaskRun.WAITING and run.run_after > run.created_at:
+        # When it was discarded is told by who did it.
+        what = TaskRun.State.DEAD if run.state == TaskRun.State.DISCARDED else run.state
+        yield Step(run.finished_at, what, run.error_type)
+
+
+def _next(run: TaskRun) -> Iterator[Step]:
+    if run.state in TaskRun.WAITING and run.run_after > run.created_at:
         yield Step(run.run_after, "next attempt" if run.attempts else "may start")
 
 
