@@ -11,13 +11,14 @@ from project.tasks.api import answer_task_errors
 from project.tasks.api import router as tasks_router
 from todo.api import router as todo_router
 from todo.errors import TodoForbiddenError, TodoNotFoundError
-from users.api import auth_router, users_router
+from users.api import answer_too_many_guesses, auth_router, users_router
 from users.auth import bearer
 from users.errors import (
     PermissionRequiredError,
     SessionNotFoundError,
     StaffRequiredError,
     TakenError,
+    TooManyGuessesError,
     UnauthenticatedError,
     UserNotFoundError,
     WeakPasswordError,
@@ -42,6 +43,7 @@ answer(api, TakenError, HTTPStatus.CONFLICT)
 answer(api, StaffRequiredError, HTTPStatus.FORBIDDEN)
 answer(api, PermissionRequiredError, HTTPStatus.FORBIDDEN)
 answer(api, SessionNotFoundError, HTTPStatus.NOT_FOUND)
+api.add_exception_handler(TooManyGuessesError, answer_too_many_guesses)
 answer(api, UserNotFoundError, HTTPStatus.NOT_FOUND)
 answer(api, TodoNotFoundError, HTTPStatus.NOT_FOUND)
 answer(api, TodoForbiddenError, HTTPStatus.FORBIDDEN)

@@ -71,7 +71,13 @@ class Environment(Stage):
     auth_rate_limit: str = Field(
         default="10/minute",
         pattern=r"^[1-9]\d{0,6}/(second|minute|hour|day)$",
-        description="Sign-ins, sign-ups, token refreshes and revocations (each counted alone) allowed per client.",
+        description="Sign-ins, sign-ups, token refreshes, revocations and password changes (each counted alone) "
+        "allowed per client.",
+    )
+    account_rate_limit: str = Field(
+        default="10/minute",
+        pattern=r"^[1-9]\d{0,6}/(second|minute|hour|day)$",
+        description="Failed sign-ins allowed per account, from all clients together that have not signed in to it yet.",
     )
     secure_ssl_redirect: bool = Field(
         default=True,

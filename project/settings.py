@@ -104,6 +104,7 @@ LOGIN_URL = "admin:login"
 # --- HTTP ---
 PROXY_HOPS = environment.proxy_hops
 AUTH_RATE_LIMIT = environment.auth_rate_limit
+ACCOUNT_RATE_LIMIT = environment.account_rate_limit
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 CSRF_TRUSTED_ORIGINS = environment.csrf_trusted_origins
 if PROXY_HOPS:

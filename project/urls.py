@@ -9,11 +9,14 @@ from project.api import api
 from project.dashboard.metrics import metrics
 from project.dashboard.views import operations
 from project.errors import API_PREFIX, no_such_page
+from users import pages
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="api:openapi-view")),
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}ninja/favicon.png")),
     path("admin/operations/", admin.site.admin_view(operations), name="operations"),
+    path("admin/login/", pages.sign_in),
+    path("admin/password_change/", admin.site.admin_view(pages.change_password, cacheable=True)),
     path("admin/", admin.site.urls),
     path("metrics", metrics),
     path("", include("project.health.urls")),

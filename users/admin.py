@@ -12,7 +12,10 @@ from django.utils import timezone
 from project.admin import CarefulAdmin
 from project.fields import InstantField
 from users.models import RefreshSession, User
+from users.pages import LoginForm
 from users.sessions import revoke_sessions
+
+admin.site.login_form = LoginForm
 
 
 @admin.register(User)

@@ -1,16 +1,20 @@
 """Sign-up, sign-in and the users themselves over HTTP."""
 
+import math
+from http import HTTPStatus
+from typing import cast
 from uuid import UUID
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import Router, Status
 
 from project.client_address import client_address
-from project.errors import refusals
+from project.errors import refusals, refuse
 from project.fields import Id
 from project.throttle import Throttle, signed_in_user
 from users import services, sessions
 from users.auth import SignedIn, bearer
+from users.errors import TooManyGuessesError
 from users.models import RefreshSession, User
 from users.schemas import Credentials, RefreshTokenIn, Revoked, SessionOut, SignUp, TokenPair, UserOut
 from users.sessions import Client
@@ -106,6 +110,13 @@ def get_me(request: SignedIn) -> User:
 def get_user(request: SignedIn, user_id: Id) -> User:
     """Return any user; for staff who may view users."""
     return services.get_user(user_id=user_id, asked_by=request.auth)
+
+
+def answer_too_many_guesses(_request: HttpRequest, error: Exception | type[Exception]) -> HttpResponse:
+    """Answer like a throttle."""
+    response = refuse(HTTPStatus.TOO_MANY_REQUESTS, str(error))
+    response["Retry-After"] = str(math.ceil(cast("TooManyGuessesError", error).wait))
+    return response
 
 
 def _client(request: HttpRequest) -> Client:

@@ -49,3 +49,15 @@ class PermissionRequiredError(UsersError):
 
 class UnauthenticatedError(UsersError):
     """The caller did not prove who they are: wrong password, or a token that is not good (any more)."""
+
+
+class TooManyGuessesError(UsersError):
+    """Too many sign-ins to one account have failed.
+
+    Args:
+        wait: Seconds until it can be tried again.
+    """
+
+    def __init__(self, wait: float) -> None:
+        super().__init__("Too many requests")
+        self.wait = wait

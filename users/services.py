@@ -15,6 +15,7 @@ from users.errors import (
     UserNotFoundError,
     WeakPasswordError,
 )
+from users.guessing import begin_guess
 from users.models import NAME_CONSTRAINT, User
 from users.sessions import Client, rotate_token, start_session, user_of_session
 from users.tokens import create_access_token, read_access_token
@@ -59,10 +60,13 @@ def sign_in(*, username: str, password: str, client: Client) -> tuple[str, str]:
 
     Raises:
         UnauthenticatedError: In all three cases.
+        TooManyGuessesError: If too many sign-ins under that name have failed; the password is not looked at then.
     """
+    guess = begin_guess(username, address=client.ip_address)
     user = authenticate(username=username, password=password)
     if not isinstance(user, User):
         raise UnauthenticatedError("Invalid username or password")
+    guess.was_right()
     session, token = start_session(user=user, client=client)
     return create_access_token(user_id=user.pk, session_id=session.pk), token
 

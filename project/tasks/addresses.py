@@ -19,7 +19,9 @@ _LOST = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.e
 _LOST_REPLIES = ("UNBLOCKED", "MASTERDOWN", "NOREPLICAS")
 
 
-def connect(url: str, *, socket_timeout: float = SOCKET_TIMEOUT) -> redis.Redis:
+def connect(
+    url: str, *, socket_timeout: float = SOCKET_TIMEOUT, connect_timeout: float = CONNECT_TIMEOUT
+) -> redis.Redis:
     """Make a client that gives up in time and never sends a command twice.
 
     Args:
@@ -27,10 +29,11 @@ def connect(url: str, *, socket_timeout: float = SOCKET_TIMEOUT) -> redis.Redis:
             ``redis+sentinel://[user:password@]host:port,host:port/primary[/db]`` (``rediss+sentinel://`` for TLS
             to the primary; ``sentinel_username`` and ``sentinel_password`` as query arguments).
         socket_timeout: Seconds that one reply may take. Longer than the broker's longest blocking wait (1 s).
+        connect_timeout: Seconds that a connection may take.
     """
     options: dict[str, Any] = {
         "socket_timeout": socket_timeout,
-        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "socket_connect_timeout": connect_timeout,
         "socket_keepalive": True,
         "retry": Retry(NoBackoff(), 0),
     }
@@ -55,7 +58,7 @@ def _connect_by_sentinel(url: str, options: dict[str, Any]) -> redis.Redis:
     login = {key: queries[f"sentinel_{key}"] for key in ("username", "password") if f"sentinel_{key}" in queries}
     sentinel = Sentinel(
         [_host_and_port(address) for address in addresses.split(",")],
-        sentinel_kwargs={**options, "socket_timeout": CONNECT_TIMEOUT, **login},
+        sentinel_kwargs={**options, "socket_timeout": options["socket_connect_timeout"], **login},
     )
     client: redis.Redis = sentinel.master_for(
         primary,
