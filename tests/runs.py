@@ -2,9 +2,12 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from django.utils import timezone
 
+from project.tasks.cause import Cause
+from project.tasks.claims import Claim
 from project.tasks.ids import uuid7_of
 from project.tasks.models import TaskRun
 
@@ -18,6 +21,22 @@ def a_run(state: str = "dead", **columns: Any) -> TaskRun:
     values |= {"finished_at": timezone.now()} if ended else {}
     values |= _DEAD if state == "dead" else {}
     return TaskRun.objects.create(state=state, **(values | columns))
+
+
+def a_claim(**columns: Any) -> Claim:
+    """Create a running run, by default of `tests.add`, and return the claim under which it runs."""
+    worker_id = uuid4()
+    run = a_run("running", worker_id=worker_id, started_at=timezone.now(), **columns)
+    return Claim(
+        run_id=run.id,
+        worker_id=worker_id,
+        attempt=1,
+        task=run.task,
+        arguments=run.arguments,
+        cause=Cause(),
+        started_at=timezone.now().timestamp(),
+        next_steps=run.next_steps,
+    )
 
 
 def an_old_run(state: str, *, age: timedelta, **columns: Any) -> TaskRun:

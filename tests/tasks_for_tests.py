@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -181,3 +182,39 @@ def wait_for_child_fast() -> None:
 def fast(*, note: str) -> None:
     """Leave no row."""
     notes.append(note)
+
+
+def _no_key(number: int) -> str:
+    raise RuntimeError("no key")
+
+
+@task("tests.undecided", unique=_no_key)
+def undecided(number: int) -> int:
+    """Cannot say whether it is unique."""
+    return number
+
+
+@task("tests.anything")
+def anything(*, value: Any) -> Any:
+    """Return anything."""
+    return value
+
+
+@task("tests.only", unique=True)
+def only(number: int) -> int:
+    """Be unfinished only once for each number; a step of a chain can be."""
+    return number
+
+
+@task("tests.patiently", max_retries=0)
+def patiently(*, times: int) -> str:
+    """Ask for another attempt that many times."""
+    notes.append("attempt")
+    if len(notes) <= times:
+        raise RetryLater(after=timedelta(0), reason="the peer is busy")
+    return "done"
+
+
+@task("tests.brief", expires=timedelta(seconds=1))
+def brief() -> None:
+    """Start soon or never."""

@@ -9,7 +9,7 @@ from dramatiq.worker import Worker
 from project.tasks.batches import Batch, settle_batches
 from project.tasks.chains import chain
 from project.tasks.errors import TaskFailed
-from project.tasks.models import TaskBatch, TaskRun
+from project.tasks.models import TaskRun
 from project.tasks.task import Call
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
@@ -50,14 +50,6 @@ def test_a_callback_can_be_given_the_id_of_its_batch(db: None) -> None:
     assert Batch.send([], batch_id=batch_id).id == batch_id
 
 
-def test_a_batch_whose_callback_the_code_does_not_know_any_more_leaves_a_dead_run(db: None) -> None:
-    batch = Batch.send([])
-    stored: dict[str, Any] = {"task": "tests.gone", "arguments": {}, "user_id": None, "request_id": ""}
-    TaskBatch.objects.filter(id=batch.id).update(then=stored)
-    settle_batches()
-    assert TaskRun.objects.get().state == TaskRun.State.DEAD
-
-
 def test_members_must_leave_a_row(db: None) -> None:
     with pytest.raises(ValueError, match="durable"):
         Batch.send([tasks.fast.call(note="x")])
@@ -73,9 +65,3 @@ def test_a_chain_ends_at_a_step_that_fails(worker: Worker) -> None:
     with pytest.raises(TaskFailed, match="PermanentError"):
         sent.result(timeout=10)
     assert TaskRun.objects.count() == 1
-
-
-def test_a_result_that_does_not_fit_the_next_step_is_a_dead_run(worker: Worker) -> None:
-    sent = chain(tasks.add.call(1), tasks.once)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    with pytest.raises(TaskFailed, match="TaskArgumentError"):
-        sent.result(timeout=10)

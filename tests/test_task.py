@@ -14,7 +14,6 @@ from project.tasks.broker import ServiceBroker
 from project.tasks.cause import Cause
 from project.tasks.errors import ResultUnavailable, TaskArgumentError, TaskFailed
 from project.tasks.models import TaskRun
-from project.tasks.outbox import publish_on_commit
 from project.tasks.task import Task
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
@@ -144,22 +143,6 @@ def test_a_task_that_is_not_durable_runs_and_leaves_no_row(worker: Worker) -> No
     tasks.fast.send(note="ran")
     assert eventually(lambda: tasks.notes == ["ran"])
     assert not TaskRun.objects.exists()
-
-
-def test_a_message_of_a_task_nobody_knows_is_a_dead_run(worker: Worker) -> None:
-    run = TaskRun.objects.create(task="tests.gone", queue="default")
-    publish_on_commit([run])
-    assert eventually(lambda: TaskRun.objects.get(id=run.id).state == TaskRun.State.DEAD)
-    assert "tests.gone" in TaskRun.objects.get(id=run.id).error
-
-
-def test_arguments_that_no_longer_fit_the_code_are_a_dead_run(worker: Worker) -> None:
-    message = tasks.add.send(1)
-    bad = TaskRun.objects.create(task="tests.add", queue="default", arguments={"left": "one"})
-    publish_on_commit([bad])
-    assert message.result(timeout=10).total == 2
-    assert eventually(lambda: TaskRun.objects.get(id=bad.id).state == TaskRun.State.DEAD)
-    assert "valid integer" in TaskRun.objects.get(id=bad.id).error
 
 
 def test_one_run_id_is_sent_once(db: None, broker: ServiceBroker) -> None:

@@ -8,6 +8,7 @@ from django.utils.module_loading import import_string
 from dramatiq.broker import get_broker
 
 from project.far_times import read_far_times
+from project.tasks.broker import ServiceBroker
 
 
 class TasksConfig(AppConfig):
@@ -23,3 +24,6 @@ class TasksConfig(AppConfig):
             get_broker().add_middleware(import_string(path)())
         import_module("project.tasks.checks")
         import_module(settings.TASKS_REGISTRY)
+        broker = get_broker()
+        if isinstance(broker, ServiceBroker):
+            broker.stand_in = import_string("project.tasks.strangers.Stranger")

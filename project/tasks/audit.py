@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from project.tasks.models import OperatorAction
+from project.tasks.storable import storable
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ def record(
         after: What it is now.
     """
     OperatorAction.objects.create(
-        who=by.name[:150],
+        who=storable(by.name, 150),
         source=by.source,
         action=action,
-        target=target[:200],
+        target=storable(target, 200),
         before=dict(before or {}),
         after=dict(after or {}),
-        reason=reason[:500],
+        reason=storable(reason, 500),
     )

@@ -18,6 +18,7 @@ from project.tasks.ids import uuid7
 from project.tasks.models import TaskBatch, TaskRun
 from project.tasks.one_by_one import one_by_one
 from project.tasks.sending import Call, Options, send_runs
+from project.tasks.storable import storable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class Batch:
             raise ValueError("A batch consists of durable tasks: the others leave no row to count.")
         row = TaskBatch(
             id=batch_id or uuid7(),
-            name=name,
+            name=storable(name, 100),
             total=len(calls),
             then=_stored(then),
             on_failure=_stored(on_failure),
@@ -124,7 +125,7 @@ def _send_callback(batch: TaskBatch) -> UUID | None:
     with caused_by(cause):
         try:
             with transaction.atomic():
-                return send_or_bury(name, [], arguments, run_id=run_id)
+                return send_or_bury(name, arguments, run_id=run_id, queue=stored.get("queue", "default"))
         except (OperationalError, InterfaceError):
             raise  # the database's trouble, which passes
         except DatabaseError as error:
@@ -138,6 +139,7 @@ def _stored(call: Call[Any] | None) -> dict[str, Any] | None:
     cause = current_cause()
     return {
         "task": call.task.actor_name,
+        "queue": call.task.queue_name,
         "arguments": dict(call.arguments),
         "user_id": cause.user_id,
         "request_id": cause.request_id,

@@ -13,7 +13,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from dramatiq import Message, Middleware, get_encoder
+from dramatiq import Actor, Message, Middleware, get_encoder
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis, dq_name
@@ -44,6 +44,8 @@ class ServiceBroker(RedisBroker):
     """
 
     client: Any  # redis-py types every reply as one that may have to be awaited
+    #: Makes what takes the messages of actors that are not declared.
+    stand_in: Callable[[str], Actor[..., Any]] | None = None
 
     def __init__(self, *, url: str, middleware: list[Middleware] | None = None, **options: Any) -> None:
         self._known_listeners: dict[str, tuple[list[Middleware], list[Callable[..., None]]]] = {}
@@ -57,6 +59,16 @@ class ServiceBroker(RedisBroker):
         self.sightings = Sightings()
         self._scripts = {name: self.client.register_script(text) for name, text in SCRIPTS.items()}
         self._beat_at = 0.0
+
+    def get_actor(self, actor_name: str) -> Actor[..., Any]:
+        """Return the actor of that name or, if there is none, what stands in for it.
+
+        Raises:
+            ActorNotFound: If nothing does.
+        """
+        if self.stand_in is not None and actor_name not in self.actors:
+            return self.stand_in(actor_name)
+        return super().get_actor(actor_name)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         """Consume a queue or, if its name says so, a delay queue.

@@ -6,7 +6,7 @@ sent becomes a dead run, which says why and can be retried.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from django.db import Error as DatabaseError
 from django.db.models.functions import Now
 
 from project.tasks.cause import current_cause
+from project.tasks.described import describe
 from project.tasks.models import TaskRun
 from project.tasks.sending import send_stored
 
@@ -24,26 +25,28 @@ log = structlog.get_logger(__name__)
 _LONGEST_NAME = 100
 
 
-def send_or_bury(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, run_id: UUID, **columns: Any) -> UUID:
+def send_or_bury(
+    name: str, arguments: Mapping[str, Any], *, run_id: UUID, queue: str = "default", **columns: Any
+) -> UUID:
     """Send a stored call in the surrounding transaction; whatever keeps it from being sent becomes a dead run.
 
     Args:
         name: The task's name.
-        args: Positional arguments as JSON values.
-        kwargs: Named arguments as JSON values.
+        arguments: Its arguments by name, as JSON values.
         run_id: The run's id.
+        queue: Where it waits if this checkout cannot tell.
         columns: More columns of the row.
 
     Raises:
         django.db.Error: If the database refuses the row; the transaction is broken then.
     """
     try:
-        return send_stored(name, args, kwargs, run_id=run_id, **columns)
+        return send_stored(name, arguments, run_id=run_id, queue=queue, **columns)
     except DatabaseError:
         raise
     except Exception as error:
         log.exception("call_not_sent", task=name, run_id=str(run_id), cure="correct the task, then retry the run")
-        bury(name, error, arguments=dict(kwargs), run_id=run_id, **columns)
+        bury(name, error, arguments=arguments, run_id=run_id, **columns)
         return run_id
 
 
@@ -57,15 +60,17 @@ def bury(name: str, error: Exception, *, arguments: Mapping[str, Any], run_id: U
         run_id: The run's id.
         columns: More columns of the row.
     """
-    cause = current_cause()
+    cause, described = current_cause(), describe(error, task=name)
     TaskRun.objects.create(
         id=run_id,
         task=name[:_LONGEST_NAME],
         queue="default",
-        arguments=arguments,
+        arguments=dict(arguments),
         state=TaskRun.State.DEAD,
-        error_type=type(error).__name__[:200],
-        error=f"It could not be sent: {type(error).__name__}: {error}".replace("\x00", "\\x00"),
+        error_type=described.error_type,
+        error=f"It could not be sent: {described.error_type}: {described.error}",
+        traceback=described.traceback,
+        fingerprint=described.fingerprint,
         finished_at=Now(),
         source=cause.source,
         user=get_user_model().objects.filter(pk=cause.user_id or 0).first(),

@@ -10,6 +10,10 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 
+from project.tasks.storable import storable
+
+_LONGEST_REQUEST_ID = 64
+
 Source = Literal["api", "admin", "schedule", "task", "command", "code"]
 
 
@@ -30,6 +34,10 @@ class Cause:
     request_id: str = ""
     schedule: str = ""
     parent_id: UUID | None = None
+
+    def __post_init__(self) -> None:
+        if self.request_id:
+            object.__setattr__(self, "request_id", storable(self.request_id, _LONGEST_REQUEST_ID))
 
 
 _NOBODY = Cause()

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from project.tasks.callbacks import send_or_bury
 from project.tasks.declared import get_task
-from project.tasks.errors import TaskDefinitionError
+from project.tasks.errors import TaskArgumentError, TaskDefinitionError, UnknownTaskError
 from project.tasks.ids import uuid7
 from project.tasks.message import Message
 from project.tasks.sending import Call, Options, send_runs
@@ -105,7 +105,31 @@ def send_next_step(claim: Claim, result: Any) -> None:
         result: Its result as a JSON value.
     """
     step, *later = claim.next_steps
-    send_or_bury(step["task"], [result], {}, run_id=UUID(step["id"]), next_steps=later)
+    send_or_bury(
+        step["task"],
+        _arguments(step, result),
+        run_id=UUID(step["id"]),
+        queue=step.get("queue", "default"),
+        next_steps=later,
+    )
+
+
+def _arguments(step: dict[str, Any], result: Any) -> dict[str, Any]:
+    """Name the argument: as this checkout does or, if it does not know better, as the one that sent the chain did."""
+    try:
+        return get_task(step["task"]).signature.named([result], {})
+    except (UnknownTaskError, TaskArgumentError):
+        return {step.get("parameter", "result"): result}
+
+
+def _stored(step: Callable[[Any], Any]) -> dict[str, Any]:
+    task = get_task(_name_of(step))
+    return {
+        "id": str(uuid7()),
+        "task": task.actor_name,
+        "queue": task.queue_name,
+        "parameter": task.signature.first_parameter,
+    }
 
 
 def _message_of(step: dict[str, Any]) -> Message[Any]:

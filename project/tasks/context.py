@@ -13,6 +13,7 @@ from uuid import UUID
 
 from project.tasks.interrupts import Running, interrupts
 from project.tasks.models import TaskRun
+from project.tasks.storable import storable
 
 if TYPE_CHECKING:
     from project.tasks.claims import Claim
@@ -44,7 +45,7 @@ class RunContext:
             note: At most 200 characters.
         """
         mine = TaskRun.objects.filter(id=self.run_id, attempts=self.attempt, state=TaskRun.State.RUNNING)
-        mine.update(progress=min(max(fraction, 0.0), 1.0), progress_note=note[:200])
+        mine.update(progress=min(max(0.0, fraction), 1.0), progress_note=storable(note, 200))
 
 
 _context: ContextVar[RunContext | None] = ContextVar("run_context", default=None)

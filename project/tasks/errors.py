@@ -18,7 +18,7 @@ class UnknownTaskError(TaskError):
         super().__init__(f"No task is named {name!r}: add it to the registry, or send one that is there.")
 
 
-class TaskDefinitionError(TaskError):
+class TaskDefinitionError(TaskError, ValueError):
     """A task's function cannot be a task; the message says what to change."""
 
 
@@ -41,17 +41,30 @@ class PermanentError(TaskError):
     """Raise it in a task when trying again cannot help: the run is dead at once."""
 
 
-class RetryLater(TaskError):  # noqa: N818 (reads as the instruction it is)
-    """Raise it in a task to be retried after a delay the task itself knows.
+class Postponed(TaskError):  # noqa: N818 (it is no failure)
+    """What puts a run off without being a failure: it uses up no retries and has a bound of its own."""
+
+
+class RetryLater(Postponed):
+    """Raise it in a task to be retried after a delay the task itself knows; that uses up no retries.
 
     Args:
         after: How long to wait before the next attempt.
         reason: What the run's page shows.
+
+    Raises:
+        TypeError: If `after` is no timedelta.
     """
 
     def __init__(self, *, after: timedelta, reason: str = "asked to be retried later") -> None:
+        if not isinstance(after, timedelta):
+            raise TypeError(f"after is a timedelta, as in RetryLater(after=timedelta(seconds=2)), not {after!r}.")
         self.after = after
         super().__init__(reason)
+
+
+class Misfit(Postponed):
+    """A run's task or arguments are not those of the code that was to execute it; during a roll-out others have it."""
 
 
 class ResultTimeout(TaskError):  # noqa: N818 (named as in dramatiq.results)

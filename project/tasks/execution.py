@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ from project.tasks.admission import claim_run
 from project.tasks.cause import caused_by, child_of
 from project.tasks.claims import Claim
 from project.tasks.context import running_as
-from project.tasks.errors import ClaimLost, PermanentError
+from project.tasks.described import message_in
+from project.tasks.errors import ClaimLost, Misfit, PermanentError, TaskArgumentError, UnknownTaskError
 from project.tasks.interrupts import interrupts
 from project.tasks.ledger import ledger
 from project.tasks.outcomes import record_failure, record_success
@@ -71,7 +72,7 @@ def _run_fast(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:
         structlog.contextvars.bound_contextvars(task=task.actor_name, run_id=message.message_id),
         interrupts.allowed(message.message_id, time_limit=task.policy.time_limit),
     ):
-        result = task.fn(**task.signature.from_json(message.kwargs))
+        result = task.fn(**_fitting(task, task.signature.named(message.args, message.kwargs)))
     # Only a pipeline has a use for it: there is no row to keep a result in.
     return json.loads(task.signature.result_to_json(result)) if message.options.get("pipe_target") else None
 
@@ -94,7 +95,7 @@ def _run_claimed(task: Task[..., Any], claim: Claim) -> None:
 
 
 def _attempt(task: Task[..., Any], claim: Claim) -> str:
-    arguments = task.signature.from_json(claim.arguments)
+    arguments = _fitting(task, claim.arguments)
     # A time limit cannot interrupt a wait for the database; the database can.
     insist(lambda: bound_statements(task.policy.time_limit))
     with running_as(claim, time_limit=task.policy.time_limit):
@@ -102,11 +103,18 @@ def _attempt(task: Task[..., Any], claim: Claim) -> str:
     return _storable(task, result)
 
 
+def _fitting(task: Task[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return task.signature.from_json(arguments)
+    except (TaskArgumentError, UnknownTaskError) as error:
+        raise Misfit(f"{error} It is tried again until a worker comes whose code they fit, or for an hour.") from error
+
+
 def _storable(task: Task[..., Any], result: object) -> str:
     try:
         return task.signature.result_to_json(result)
     except ValueError as error:
-        raise PermanentError(f"It returned something else than it declares: {error}") from error
+        raise PermanentError(f"What it returned cannot be kept: {error}") from error
 
 
 def _succeed(task: Task[..., Any], claim: Claim, result: str) -> None:
@@ -119,7 +127,8 @@ def _fail(task: Task[..., Any], claim: Claim, error: BaseException) -> None:
         # It may have hit the database driver in the middle of a query.
         connections.close_all()
     state = record_failure(claim, error, policy=task.policy)
-    log.log(*_severity(state), error_type=type(error).__name__, error=str(error), seconds=_age(claim), exc_info=error)
+    said = message_in(error)
+    log.log(*_severity(state), error_type=type(error).__name__, error=said, seconds=_age(claim), exc_info=error)
 
 
 def _age(claim: Claim) -> float:

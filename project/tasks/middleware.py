@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -9,10 +10,11 @@ from django.db import connections
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from dramatiq.broker import Broker, MessageProxy
-from dramatiq.middleware import Middleware
+from dramatiq.middleware import Middleware, MiddlewareError
 from dramatiq.worker import Worker as DramatiqWorker
 
 from project.tasks.broker import ServiceBroker
+from project.tasks.described import Described, describe
 from project.tasks.execution import deliver
 from project.tasks.housekeeping import Housekeeping
 from project.tasks.last_chances import consumed_queues
@@ -74,7 +76,7 @@ class Connections(Middleware):
 
 
 class DeadLetters(Middleware):
-    """Makes a run dead whose message no task of this checkout can take."""
+    """Makes a run dead whose message was rejected before its task was called."""
 
     def after_nack(self, broker: Broker, message: MessageProxy) -> None:
         """Record why; the broker has dead-lettered the message already."""
@@ -83,12 +85,12 @@ class DeadLetters(Middleware):
         runs = TaskRun.objects.filter(
             id=message.message_id, attempts=message.options["attempt"], state__in=TaskRun.WAITING
         )
-        reason = str(message._exception or "its message was rejected")
-        insist(lambda: _die(runs, reason=reason))
+        error = message._exception or MiddlewareError("its message was rejected")
+        insist(lambda: _die(runs, describe(error, task=message.actor_name)))
         # A consumer needs no connection of its own for the rest of its life.
         connections.close_all()
 
 
-def _die(runs: QuerySet[TaskRun], *, reason: str) -> None:
-    if runs.update(state=TaskRun.State.DEAD, error_type="ActorNotFound", error=reason, finished_at=Now()):
-        log.error("run_dead", reason=reason, cure="deploy the code that declares the task, then retry the run")
+def _die(runs: QuerySet[TaskRun], described: Described) -> None:
+    if runs.update(state=TaskRun.State.DEAD, finished_at=Now(), **asdict(described)):
+        log.error("run_dead", reason=described.error, cure="see why its message was rejected, then retry the run")

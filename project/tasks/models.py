@@ -56,6 +56,10 @@ class TaskRun(models.Model):
     deaths = models.PositiveIntegerField(
         default=0, db_default=0, help_text="How many attempts ended with their worker's death."
     )
+    postponements = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="How often an attempt was put off, which is no failure."
+    )
+    postponed_since = models.DateTimeField(null=True, blank=True, help_text="When it was first put off.")
     worker_id = models.UUIDField(null=True, blank=True)
     cancel_requested = models.BooleanField(default=False, db_default=False)
     progress = models.FloatField(null=True, blank=True, help_text="0 to 1, as the task reports it.")

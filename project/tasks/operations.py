@@ -11,9 +11,11 @@ from django.utils import timezone
 
 from project.tasks.audit import Operator, record
 from project.tasks.declared import get_task
+from project.tasks.described import message_in
 from project.tasks.errors import RunStateError
 from project.tasks.models import TaskRun
 from project.tasks.outbox import publish_on_commit
+from project.tasks.policy import Policy
 
 #: States from which a run can be tried again.
 RETRYABLE = (TaskRun.State.DEAD, TaskRun.State.CANCELLED, TaskRun.State.EXPIRED, TaskRun.State.DISCARDED)
@@ -66,7 +68,7 @@ def try_again(run: TaskRun, *, arguments: Mapping[str, Any]) -> None:
     """Make a run ready that has ended, and publish it on commit; the caller has locked its row and records why.
 
     Raises:
-        RunStateError: If another run has its unique key.
+        RunStateError: If another run has its unique key, or that cannot be told.
         TaskArgumentError: If the arguments do not fit the task.
         UnknownTaskError: If this checkout does not know the task.
     """

@@ -6,24 +6,28 @@ overwrite what that one records.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import socket
-import traceback
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from django.conf import settings
-from django.db import DataError, transaction
-from django.utils import timezone
+import structlog
+from django.db import DataError, InterfaceError, OperationalError, transaction
+from django.db.models.functions import Now
 
 from project.tasks.chains import send_next_step
 from project.tasks.claims import Claim
-from project.tasks.errors import PermanentError, TaskCancelled
+from project.tasks.described import Described, describe
+from project.tasks.errors import Misfit, PermanentError, Postponed, RetryLater, TaskCancelled
 from project.tasks.ledger import Success, ledger, write
 from project.tasks.models import TaskAttempt, TaskRun
 from project.tasks.persistence import insist
 from project.tasks.policy import Policy
+from project.tasks.storable import storable
+
+log = structlog.get_logger(__name__)
 
 
 def record_success(claim: Claim, result: str, *, policy: Policy) -> None:
@@ -45,8 +49,14 @@ def record_success(claim: Claim, result: str, *, policy: Policy) -> None:
         return
     try:
         insist(lambda: _succeed_and_go_on(success))
+    except (OperationalError, InterfaceError):
+        raise  # the process is told to stop; another worker takes the run over
     except DataError as error:
         refused(error)
+    except Exception as error:
+        # Nothing of the success is written then, and its later steps are kept: a retry goes on with them.
+        reason = PermanentError(f"It succeeded, but its next step cannot be sent: {_in_a_line(error, claim)}")
+        record_failure(claim, reason, policy=policy)
 
 
 def _succeed_and_go_on(success: Success) -> None:
@@ -63,63 +73,83 @@ def record_failure(claim: Claim, error: BaseException, *, policy: Policy) -> str
         error: What it raised.
         policy: Decides whether there is another attempt, and when.
     """
-    return insist(lambda: _fail(claim, error, policy=policy))
+    described = describe(error, task=claim.task)
+    try:
+        return insist(lambda: _fail(claim, error, described, lambda run: _decide(run, error, policy=policy)))
+    except (OperationalError, InterfaceError):
+        raise  # the process is told to stop; another worker takes the run over
+    except Exception as broken:
+        # Left as it is, the run would be executed again and again, until it looked as if it killed its workers.
+        log.exception("failure_not_recorded", run_id=str(claim.run_id), cure="correct the task's policy, then retry it")
+        described = described.adding(f"What follows from that could not be decided: {_in_a_line(broken, claim)}")
+        return insist(lambda: _fail(claim, error, described, _bury))
 
 
-def fingerprint_of(error: BaseException, *, task: str) -> str:
-    """Return a short hash that is the same for failures of one kind: task, type, innermost own frame."""
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
-    place = f"{own[-1].filename}:{own[-1].name}" if own else ""
-    return hashlib.sha256(f"{task}|{type(error).__qualname__}|{place}".encode()).hexdigest()[:16]
-
-
-def _fail(claim: Claim, error: BaseException, *, policy: Policy) -> str:
+def _fail(claim: Claim, error: BaseException, described: Described, decide: Callable[[Any], None]) -> str:
     with transaction.atomic():
-        run = (
+        run: Any = (
             TaskRun.objects.select_for_update()
+            .annotate(now=Now())
             .filter(id=claim.run_id, attempts=claim.attempt, worker_id=claim.worker_id, state=TaskRun.State.RUNNING)
             .first()
         )
         if run is None:
             return "outcome_dropped"
-        _describe(run, error)
-        _decide(run, error, policy=policy)
+        run.error, run.traceback, run.fingerprint = described.error, described.traceback, described.fingerprint
+        run.finished_at = run.now
+        decide(run)
+        run.error_type = described.error_type
         run.save()
-        _keep_attempt(run, claim)
-    return run.state
+        # A peer may say "later" ten thousand times; the run says how often.
+        if not isinstance(error, RetryLater):
+            _keep_attempt(run, claim)
+    return str(run.state)
 
 
-def _describe(run: TaskRun, error: BaseException) -> None:
-    run.failures += 1
-    run.error_type = type(error).__qualname__
-    # PostgreSQL stores no NUL in text.
-    run.error = str(error).replace("\x00", "\\x00")
-    run.traceback = "".join(traceback.format_exception(error)).replace("\x00", "\\x00")
-    run.fingerprint = fingerprint_of(error, task=run.task)
-    run.finished_at = timezone.now()
-
-
-def _decide(run: TaskRun, error: BaseException, *, policy: Policy) -> None:
-    retry_at = policy.retry_at(error, failures=run.failures)
+def _decide(run: Any, error: BaseException, *, policy: Policy) -> None:
+    if isinstance(error, Postponed):
+        wait = _postpone(run, error, policy=policy)
+    else:
+        run.failures += 1
+        wait = policy.retry_in(error, failures=run.failures)
     if isinstance(error, TaskCancelled):
         run.state = TaskRun.State.CANCELLED
-    elif retry_at is None:
+    elif wait is None:
         run.state = TaskRun.State.DEAD
     else:
-        run.state, run.run_after = TaskRun.State.RETRYING, retry_at
+        run.state, run.run_after = TaskRun.State.RETRYING, run.now + wait
+
+
+def _postpone(run: Any, error: Postponed, *, policy: Policy) -> timedelta | None:
+    was_misfit, is_misfit = run.error_type == Misfit.__name__, isinstance(error, Misfit)
+    if run.postponed_since is None or was_misfit != is_misfit:
+        # A peer that says wait, and a roll-out, have each their own time.
+        run.postponed_since = run.now
+    run.postponements += 1
+    so_far = run.now - run.postponed_since
+    wait = policy.postpone_for(error, times=run.postponements, so_far=so_far)
+    if wait is None:
+        run.error += f"\nIt has been put off since {run.postponed_since:%Y-%m-%d %H:%M:%S} UTC: no longer."
+    return wait
+
+
+def _bury(run: Any) -> None:
+    run.failures += 1
+    run.state = TaskRun.State.DEAD
+
+
+def _in_a_line(error: BaseException, claim: Claim) -> str:
+    described = describe(error, task=claim.task)
+    return f"{described.error_type}: {described.error}"
 
 
 def _keep_attempt(run: TaskRun, claim: Claim) -> None:
     TaskAttempt.objects.create(
         run=run,
         number=run.attempts,
-        worker=f"{socket.gethostname()}:{os.getpid()}",
+        worker=storable(f"{socket.gethostname()}:{os.getpid()}", 200),
         started_at=datetime.fromtimestamp(claim.started_at, UTC),
         error_type=run.error_type,
         error=run.error,
         traceback=run.traceback,
     )
-
-
-def _is_own(filename: str) -> bool:
-    return filename.startswith(str(settings.BASE_DIR)) and "site-packages" not in filename

@@ -3,19 +3,24 @@
 import hashlib
 import json
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from django.utils import timezone
-
-from project.tasks.errors import PermanentError, RetryLater, TaskArgumentError, TaskDefinitionError
+from project.tasks.errors import PermanentError, Postponed, RetryLater, TaskArgumentError, TaskDefinitionError
+from project.tasks.storable import storable
 
 #: After this many deaths of its worker while it ran, a run is poison.
 MAX_DEATHS = 3
+#: A worker of the right release is waited for at least this long; until then the run is looked at again and again.
+ROLL_OUT = timedelta(hours=1)
+_FIRST_LOOK, _LAST_LOOK = timedelta(seconds=5), timedelta(minutes=2)
 #: No retry is further away, whatever a task or its policy asks for: some durations have no end that a date can name.
 _LONGEST_WAIT = timedelta(days=365)
+#: Dramatiq's own rule; the database has room for so much.
+_QUEUE, _LONGEST_QUEUE = re.compile(r"[a-zA-Z_][a-zA-Z0-9._-]*"), 100
 #: A time further away than this is a mistake, and beyond the year 9999 it is no date at all.
 FURTHEST = timedelta(days=36_525)
 
@@ -32,6 +37,7 @@ class Policy:
     max_backoff: timedelta = timedelta(hours=1)
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     dont_retry_on: tuple[type[BaseException], ...] = ()
+    max_postponement: timedelta = timedelta(days=1)
     time_limit: timedelta = timedelta(minutes=5)
     expires: timedelta | None = None
     unique: bool | Callable[..., str] = False
@@ -42,12 +48,19 @@ class Policy:
             raise TaskDefinitionError("max_retries counts retries after the first attempt: 0 or more.")
         if not timedelta(0) < self.min_backoff <= self.max_backoff:
             raise TaskDefinitionError("Backoff needs 0 < min_backoff <= max_backoff.")
+        if self.max_postponement < timedelta(0):
+            raise TaskDefinitionError("max_postponement is how long RetryLater may put a run off: 0 or more.")
         if self.time_limit <= timedelta(0):
             raise TaskDefinitionError("time_limit must be positive.")
         if self.expires is not None and self.expires > FURTHEST:
             raise TaskDefinitionError("expires must be within 100 years, or None for runs that may start at any time.")
         if self.max_concurrency is not None and self.max_concurrency < 1:
             raise TaskDefinitionError("max_concurrency must be at least 1, or None for no bound.")
+        check_queue(self.queue)
+        check_priority(self.priority)
+        for option in ("retry_on", "dont_retry_on"):
+            if not _are_exceptions(getattr(self, option)):
+                raise TaskDefinitionError(f"{option} is a tuple of exception classes: {option}=(ValueError,).")
         if not self.durable and (self.unique or self.max_concurrency):
             raise TaskDefinitionError("unique and max_concurrency need the rows of a durable task.")
 
@@ -59,14 +72,14 @@ class Policy:
             arguments: The call's arguments as JSON values.
         """
         if callable(self.unique):
-            return f"{task}:{self.unique(**arguments)}"[:200]
+            key = f"{task}:{self.unique(**arguments)}"
+            return key if storable(key, 200) == key else f"{storable(key, 100)}…{_digest(key)}"
         if not self.unique:
             return None
-        digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()
-        return f"{task}:{digest[:32]}"
+        return f"{task}:{_digest(json.dumps(arguments, sort_keys=True))}"
 
-    def retry_at(self, error: BaseException, *, failures: int) -> datetime | None:
-        """Return when a failed run is tried again, or None if it is dead.
+    def retry_in(self, error: BaseException, *, failures: int) -> timedelta | None:
+        """Return how long a failed run waits for its next attempt, or None if it is dead.
 
         Args:
             error: What the attempt raised.
@@ -74,8 +87,21 @@ class Policy:
         """
         if failures > self.max_retries or not self._is_worth_retrying(error):
             return None
-        wait = error.after if isinstance(error, RetryLater) else self._backoff(failures)
-        return timezone.now() + min(wait, _LONGEST_WAIT)
+        return _backoff(failures, first=self.min_backoff, last=self.max_backoff)
+
+    def postpone_for(self, error: Postponed, *, times: int, so_far: timedelta) -> timedelta | None:
+        """Return how long a run is put off, or None if it has been for too long.
+
+        Args:
+            error: What the attempt raised.
+            times: How often the run has been put off, this time included.
+            so_far: How long ago it was put off for the first time.
+        """
+        if so_far > (self.max_postponement if isinstance(error, RetryLater) else ROLL_OUT):
+            return None
+        if isinstance(error, RetryLater):
+            return min(max(error.after, timedelta(0)), _LONGEST_WAIT)
+        return _backoff(times, first=_FIRST_LOOK, last=_LAST_LOOK)
 
     def dramatiq_options(self) -> Mapping[str, Any]:
         """Return the same policy in Dramatiq's words, for tasks that are not durable."""
@@ -84,21 +110,53 @@ class Policy:
             "min_backoff": _milliseconds(self.min_backoff),
             "max_backoff": _milliseconds(self.max_backoff),
             "throws": (PermanentError, TaskArgumentError, *self.dont_retry_on),
-            **({"max_age": _milliseconds(self.expires)} if self.expires else {}),
+            # A row has its own time; and a run that an operator retries may be older than that.
+            **({"max_age": _milliseconds(self.expires)} if self.expires and not self.durable else {}),
         }
 
     def _is_worth_retrying(self, error: BaseException) -> bool:
         if isinstance(error, (PermanentError, TaskArgumentError, *self.dont_retry_on)):
             return False
         # A time limit or an exit raised in the task is no Exception, yet worth another attempt.
-        return isinstance(error, (*self.retry_on, RetryLater)) or not isinstance(error, Exception)
+        return isinstance(error, self.retry_on) or not isinstance(error, Exception)
 
-    def _backoff(self, failures: int) -> timedelta:
-        # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-        # In seconds, because doubling a timedelta can leave its range.
-        doubled = self.min_backoff.total_seconds() * 2.0 ** min(failures - 1, 32)
-        ceiling = min(doubled, self.max_backoff.total_seconds(), _LONGEST_WAIT.total_seconds())
-        return timedelta(seconds=ceiling * random.uniform(0, 1))  # noqa: S311 (no secret depends on it)
+
+def check_queue(name: str) -> None:
+    """Check that a queue can have that name.
+
+    Raises:
+        TaskDefinitionError: If it cannot.
+    """
+    if not _QUEUE.fullmatch(name) or len(name) > _LONGEST_QUEUE:
+        raise TaskDefinitionError(
+            f"{name!r} is no name of a queue: a letter, then letters, digits, '.', '_', '-'; {_LONGEST_QUEUE} in all."
+        )
+
+
+def check_priority(priority: int) -> None:
+    """Check that a run can have that priority.
+
+    Raises:
+        TaskDefinitionError: If it cannot.
+    """
+    if not -(2**15) <= priority < 2**15:
+        raise TaskDefinitionError(f"A priority is a number from {-(2**15)} to {2**15 - 1}, not {priority}.")
+
+
+def _backoff(times: int, *, first: timedelta, last: timedelta) -> timedelta:
+    # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    # In seconds, because doubling a timedelta can leave its range.
+    doubled = first.total_seconds() * 2.0 ** min(times - 1, 32)
+    ceiling = min(doubled, last.total_seconds(), _LONGEST_WAIT.total_seconds())
+    return timedelta(seconds=ceiling * random.uniform(0, 1))  # noqa: S311 (no secret depends on it)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:32]
+
+
+def _are_exceptions(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(one, type) and issubclass(one, BaseException) for one in value)
 
 
 def _milliseconds(duration: timedelta) -> int:

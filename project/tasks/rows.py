@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import connection
+from pydantic_core import to_json
 
 
 @dataclass(kw_only=True, slots=True)
@@ -139,4 +139,4 @@ def _if_there_is(column: str) -> str:
 
 def _values(runs: Sequence[NewRun], name: str) -> list[Any]:
     values = [getattr(run, name) for run in runs]
-    return [json.dumps(value) for value in values] if _VALUES[name] == "jsonb" else values
+    return [to_json(value).decode() for value in values] if _VALUES[name] == "jsonb" else values

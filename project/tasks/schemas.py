@@ -66,6 +66,8 @@ class RunDetails(RunOut):
     published_at: datetime | None
     failures: int
     deaths: int
+    postponements: int
+    postponed_since: datetime | None
     cancel_requested: bool
     traceback: str
     fingerprint: str

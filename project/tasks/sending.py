@@ -17,12 +17,14 @@ from project.tasks.errors import TaskArgumentError, UnknownTaskError
 from project.tasks.ids import uuid7
 from project.tasks.message import Message
 from project.tasks.models import TaskRun
+from project.tasks.options import Options
 from project.tasks.outbox import broker, message_of, publish_on_commit
-from project.tasks.policy import FURTHEST
 from project.tasks.rows import NewRun, insert_runs, insert_unless_unfinished
 
 if TYPE_CHECKING:
     from project.tasks.task import Task
+
+__all__ = ["Call", "Options", "send_runs", "send_stored"]
 
 R = TypeVar("R")
 
@@ -99,14 +101,19 @@ def send_runs(calls: Sequence[Call[Any]], options: Options, **columns: Any) -> l
     return _send_fast(calls, options)
 
 
-def send_stored(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, run_id: UUID, **columns: Any) -> UUID:
-    """Send a call that was stored by name; what cannot be sent any more becomes a dead run, so that it is seen.
+def send_stored(
+    name: str, arguments: Mapping[str, Any], *, run_id: UUID, queue: str = "default", **columns: Any
+) -> UUID:
+    """Send a call that was stored, in a checkout that need not be the one that stored it.
+
+    A task that this checkout does not know, or does not know like this, is sent as it was stored: its run waits for
+    a worker that does.
 
     Args:
         name: The task's name.
-        args: Positional arguments as JSON values.
-        kwargs: Named arguments as JSON values.
+        arguments: Its arguments by name, as JSON values.
         run_id: The run's id.
+        queue: Where it waits if this checkout cannot tell.
         columns: More columns of the row.
     """
     try:
@@ -146,8 +153,8 @@ def _keep_unique(run: NewRun) -> NewRun | TaskRun:
 def _row(call: Call[Any], options: Options, *, cause: Cause, **columns: Any) -> NewRun:
     task = call.task
     delay = max(options.delay or _NO_TIME, _NO_TIME)
-    expires = options.expires or task.policy.expires
-    return NewRun(
+    expires = task.policy.expires if options.expires is None else options.expires
+    return _new_run(
         id=options.run_id or uuid7(),
         task=task.actor_name,
         queue=options.queue or task.queue_name,
@@ -158,12 +165,34 @@ def _row(call: Call[Any], options: Options, *, cause: Cause, **columns: Any) -> 
         eta=options.eta,
         expires_in=expires if isinstance(expires, timedelta) else None,
         expires_at=expires if isinstance(expires, datetime) else None,
+        unique_key=task.policy.unique_key(task.actor_name, call.arguments),
+        cause=cause,
+        **columns,
+    )
+
+
+def _row_as_stored(name: str, arguments: Mapping[str, Any], **columns: Any) -> NewRun:
+    return _new_run(
+        task=name,
+        priority=0,
+        arguments=dict(arguments),
+        state=TaskRun.State.QUEUED,
+        delay=_NO_TIME,
+        eta=None,
+        expires_in=None,
+        expires_at=None,
+        unique_key=None,
+        **columns,
+    )
+
+
+def _new_run(*, cause: Cause, **columns: Any) -> NewRun:
+    return NewRun(
         source=cause.source,
         user_id=cause.user_id,
         request_id=cause.request_id,
         schedule=cause.schedule,
         parent_id=cause.parent_id,
-        unique_key=task.policy.unique_key(task.actor_name, call.arguments),
         **columns,
     )
 

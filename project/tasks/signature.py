@@ -7,9 +7,11 @@ from typing import Any, NotRequired, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError, with_config
 from pydantic.errors import PydanticSchemaGenerationError
+from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic cannot read typing.TypedDict before Python 3.12
 
 from project.tasks.errors import TaskArgumentError, TaskDefinitionError
+from project.tasks.json_values import UnstorableError, json_of
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -33,8 +35,11 @@ class TaskSignature:
         Raises:
             TaskArgumentError: If they do not fit the signature.
         """
-        valid = self._validate(self._named(args, kwargs) if args else kwargs)
-        dumped: dict[str, Any] = self._arguments.dump_python(valid, mode="json")
+        valid = self._validate(self.named(args, kwargs) if args else kwargs)
+        try:
+            dumped: dict[str, Any] = from_json(json_of(self._arguments, valid))
+        except ValueError as error:
+            raise TaskArgumentError(self.name, [_problem_in(error)]) from None
         return dumped
 
     def from_json(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,13 +54,18 @@ class TaskSignature:
         """Validate a return value against the annotation and make it JSON text.
 
         Raises:
-            ValidationError: If the function did not return what it declares.
+            ValueError: If the function did not return what it declares, or if that could not be read again.
         """
-        return self._result.dump_json(self._result.validate_python(result)).decode()
+        return json_of(self._result, self._result.validate_python(result)).decode()
 
     def result_from_json(self, result: object) -> Any:
         """Turn a stored result into what the function returned."""
         return self._result.validate_python(result)
+
+    @property
+    def first_parameter(self) -> str:
+        """The name of the parameter that takes the result of the step before, in a chain."""
+        return next(iter(self._signature.parameters), "")
 
     def check(self) -> None:
         """Build everything that is built on first use.
@@ -65,7 +75,12 @@ class TaskSignature:
         """
         _ = self._arguments, self._result
 
-    def _named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call by name, unchecked.
+
+        Raises:
+            TaskArgumentError: If there are too many, or two of one name.
+        """
         try:
             return self._signature.bind_partial(*args, **kwargs).arguments
         except TypeError as error:
@@ -108,6 +123,12 @@ class TaskSignature:
         except (PydanticSchemaGenerationError, PydanticUserError) as error:
             reason = str(error).splitlines()[0]
             raise TaskDefinitionError(f"Task {self.name!r}: {of} cannot be turned into JSON: {reason}") from None
+
+
+def _problem_in(error: ValueError) -> tuple[str, str]:
+    if isinstance(error, UnstorableError) and error.path:
+        return ".".join(map(str, error.path)), error.reason
+    return "call", str(error)
 
 
 def _problems(error: ValidationError) -> list[tuple[str, str]]:

@@ -162,6 +162,7 @@ def task(
     max_backoff: timedelta = timedelta(hours=1),
     retry_on: tuple[type[BaseException], ...] = (Exception,),
     dont_retry_on: tuple[type[BaseException], ...] = (),
+    max_postponement: timedelta = timedelta(days=1),
     time_limit: timedelta = timedelta(minutes=5),
     expires: timedelta | None = None,
     unique: bool | Callable[..., str] = False,
@@ -180,6 +181,8 @@ def task(
         max_backoff: The longest wait before any retry.
         retry_on: Exceptions that are worth a retry.
         dont_retry_on: Exceptions that are not, though `retry_on` names them.
+        max_postponement: How long `RetryLater` may put a run off in all, from its first time on; that uses up no
+            retries.
         time_limit: How long an attempt may run before TimeLimitExceeded is raised in it.
         expires: How long after being sent a run may still start.
         unique: While a run of the same arguments (or of the same key, given a function of the arguments) is
@@ -198,6 +201,7 @@ def task(
         max_backoff=max_backoff,
         retry_on=retry_on,
         dont_retry_on=dont_retry_on,
+        max_postponement=max_postponement,
         time_limit=time_limit,
         expires=expires,
         unique=unique,

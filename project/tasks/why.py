@@ -10,6 +10,7 @@ from typing import Final
 from django.utils import timezone
 
 from project.tasks.declared import all_tasks
+from project.tasks.errors import Misfit, RetryLater
 from project.tasks.last_chances import broker_queue
 from project.tasks.models import PausedQueue, TaskRun, Worker
 from project.tasks.outbox import BROKER_ERRORS, broker, redis_message_id
@@ -98,8 +99,7 @@ def _waits_for_its_time(run: TaskRun) -> Iterator[Reason]:
     if run.run_after <= timezone.now():
         return
     if run.state == TaskRun.State.RETRYING:
-        failed = f"attempt {run.attempts} failed with {run.error_type or 'an error'}"
-        yield Reason("retry_later", f"It waits until {_at(run.run_after)} for its next attempt: {failed}.")
+        yield Reason("retry_later", f"It waits until {_at(run.run_after)} for its next attempt: {_why_again(run)}.")
     else:
         yield Reason("later", f"It waits until {_at(run.run_after)}.")
 
@@ -111,6 +111,15 @@ def _last_chance(run: TaskRun) -> Iterator[Reason]:
             f"{run.deaths} workers have died while they ran it, so it starts in a process of its own, which the pool "
             "starts for it within seconds, after other runs on their last chance if all such processes are busy.",
         )
+
+
+def _why_again(run: TaskRun) -> str:
+    if run.error_type == Misfit.__name__:
+        return f"attempt {run.attempts} met a worker with other code: {run.error.rstrip('.')}"
+    if run.postponed_since is not None and run.error_type == RetryLater.__name__:
+        since = f"since {_at(run.postponed_since)}"
+        return f"it was put off {run.postponements} times {since}, the last time with: {run.error.rstrip('.')}"
+    return f"attempt {run.attempts} failed with {run.error_type or 'an error'}"
 
 
 def _not_at_the_broker(run: TaskRun) -> Iterator[Reason]:

@@ -19,6 +19,7 @@ from project.tasks.interrupts import interrupts
 from project.tasks.models import TaskRun, Worker
 from project.tasks.rescue import free_runs
 from project.tasks.statements import run_prepared
+from project.tasks.storable import storable
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +41,7 @@ class Life:
         self.row = Worker(
             id=uuid7(),
             kind=kind,
-            hostname=socket.gethostname(),
+            hostname=storable(socket.gethostname(), 150),
             pid=os.getpid(),
             queues=sorted(queues),
             threads=threads,
