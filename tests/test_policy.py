@@ -80,3 +80,16 @@ def test_a_unique_key_depends_on_the_arguments_and_not_on_their_order() -> None:
 def test_a_backoff_that_cannot_be_is_refused() -> None:
     with pytest.raises(TaskDefinitionError, match="min_backoff"):
         Policy(min_backoff=2 * MINUTE, max_backoff=MINUTE)
+
+
+def test_a_unique_key_of_any_length_and_any_characters_stays_unique() -> None:
+    policy = Policy(unique=lambda name: name)
+    keys = [policy.unique_key("t", {"name": name}) for name in ("x" * 300 + "1", "x" * 300 + "2", "\x00", "\\x00")]
+    assert len({*keys}) == 4
+    assert all(key is not None and len(key) <= 200 and "\x00" not in key for key in keys)
+
+
+@pytest.mark.parametrize("options", [{"queue": "a b"}, {"queue": "q" * 101}, {"priority": 2**15}])
+def test_what_no_row_has_room_for_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(TaskDefinitionError):
+        Policy(**options)

@@ -57,6 +57,8 @@ class Batch:
     ) -> Batch:
         """Send many calls, with one INSERT and one pipeline, and one callback when all have ended.
 
+        Each call is a run of its own. One that is unique, while another run has its key, waits until that has ended.
+
         Args:
             calls: The members; of durable tasks.
             then: Sent when the last member has ended; if some have failed and `on_failure` is given, that is
@@ -79,7 +81,7 @@ class Batch:
         )
         with transaction.atomic(savepoint=False):
             row.save(force_insert=True)
-            send_runs(calls, Options(), batch_id=row.id)
+            send_runs(calls, Options(), or_wait=True, batch_id=row.id)
         return cls(row.id)
 
     def progress(self) -> BatchProgress:

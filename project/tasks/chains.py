@@ -80,7 +80,8 @@ def chain(
 def chain(first: Call[Any], /, *steps: Callable[[Any], Any]) -> Chain[Any]:
     """Send a task, and then each further one with the result of the one before as its argument.
 
-    A step is sent in the transaction that records the success of the one before, so that no kill separates them.
+    A step is sent in the transaction that records the success of the one before, so that no kill separates them. One
+    that is unique, while another run has its key, waits until that has ended.
 
     Args:
         first: The first step with its arguments.
@@ -89,10 +90,8 @@ def chain(first: Call[Any], /, *steps: Callable[[Any], Any]) -> Chain[Any]:
     Raises:
         TaskDefinitionError: If a step is not a durable task.
     """
-    names = [_name_of(step) for step in steps]
-    ids = [uuid7() for _ in names]
-    next_steps = [{"id": str(id_), "task": name} for id_, name in zip(ids, names, strict=True)]
-    sent = send_runs([first], Options(), next_steps=next_steps)
+    next_steps = [_stored(step) for step in steps]
+    sent = send_runs([first], Options(), or_wait=True, next_steps=next_steps)
     later: list[Message[Any]] = [_message_of(step) for step in next_steps]
     return Chain((*sent, *later))
 

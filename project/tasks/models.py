@@ -79,6 +79,9 @@ class TaskRun(models.Model):
     schedule = models.CharField(max_length=100, blank=True)
     parent_id = models.UUIDField(null=True, blank=True)
     unique_key = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001 (absent is not empty here)
+    waits_for_key = models.CharField(  # noqa: DJ001 (absent is not empty here)
+        max_length=200, null=True, blank=True, help_text="Not published before this unique key is free."
+    )
     batch = models.ForeignKey("TaskBatch", null=True, blank=True, on_delete=models.SET_NULL, db_index=False)
     next_steps = models.JSONField(default=list, blank=True, help_text="What a chain sends when this run succeeds.")
     bulk_id = models.UUIDField(null=True, blank=True, help_text="The bulk retry that retried it last.")
@@ -131,6 +134,11 @@ class TaskRun(models.Model):
             models.Index(fields=["batch", "state"], name="run_by_batch", condition=Q(batch__isnull=False)),
             models.Index(fields=["parent_id"], name="run_by_parent", condition=Q(parent_id__isnull=False)),
             models.Index(fields=["bulk_id", "state"], name="run_by_bulk", condition=Q(bulk_id__isnull=False)),
+            models.Index(
+                fields=["waits_for_key", "id"],
+                name="run_waiting_for_key",
+                condition=Q(waits_for_key__isnull=False, state="pending"),
+            ),
             models.Index(fields=["schedule", "-id"], name="run_by_schedule", condition=~Q(schedule="")),
             models.Index(fields=["request_id", "-id"], name="run_by_request", condition=~Q(request_id="")),
         ]

@@ -72,7 +72,10 @@ def try_again(run: TaskRun, *, arguments: Mapping[str, Any]) -> None:
         TaskArgumentError: If the arguments do not fit the task.
         UnknownTaskError: If this checkout does not know the task.
     """
-    run.arguments = get_task(run.task).signature.to_json((), arguments)
+    task = get_task(run.task)
+    valid = task.signature.to_json((), arguments)
+    if valid != run.arguments or run.unique_key is None:
+        run.arguments, run.unique_key = valid, _key_of(run, valid, task.policy)
     _make_ready(run)
     _save_unless_taken(run)
     publish_on_commit([run])
@@ -103,9 +106,17 @@ def _locked(run_id: UUID, *, allowed: tuple[TaskRun.State, ...], action: str) ->
 def _make_ready(run: TaskRun) -> None:
     run.state, run.run_after, run.published_at = TaskRun.State.QUEUED, timezone.now(), timezone.now()
     run.finished_at = run.expires_at = run.progress = None
-    run.failures = run.deaths = 0
+    run.failures = run.deaths = run.postponements = 0
+    run.postponed_since = run.waits_for_key = None
     run.cancel_requested = False
     run.error_type = run.error = run.traceback = run.fingerprint = run.progress_note = ""
+
+
+def _key_of(run: TaskRun, arguments: Mapping[str, Any], policy: Policy) -> str | None:
+    try:
+        return policy.unique_key(run.task, arguments)
+    except Exception as error:  # the policy's own function may raise anything
+        raise RunStateError(f"Run {run.id} cannot be retried: its unique key raised {message_in(error)!r}.") from error
 
 
 def _save_unless_taken(run: TaskRun) -> None:

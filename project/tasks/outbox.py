@@ -20,6 +20,7 @@ from project.tasks.message import Message
 from project.tasks.models import PausedQueue, TaskRun
 from project.tasks.publication import on_commit
 from project.tasks.rows import NewRun
+from project.tasks.unique import admit_waiting
 
 if TYPE_CHECKING:
     from project.tasks.broker import ServiceBroker
@@ -84,10 +85,12 @@ def relay_once(*, limit: int = BATCH) -> int:
     Raises:
         redis.RedisError: If the broker cannot be reached; the rows stay as they were.
     """
+    admit_waiting()
     with transaction.atomic():
         runs = list(
             TaskRun.objects.select_for_update(skip_locked=True)
             .filter(state__in=(TaskRun.State.PENDING, TaskRun.State.RETRYING), run_after__lte=Now())
+            .filter(waits_for_key=None)
             .filter(Q(run_after__gt=F("created_at")) | Q(created_at__lte=Now() - GRACE))
             .exclude(queue__in=PausedQueue.objects.values("queue"))
             .order_by("run_after")[:limit]

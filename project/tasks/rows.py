@@ -42,6 +42,7 @@ class NewRun:
     schedule: str
     parent_id: UUID | None
     unique_key: str | None
+    waits_for_key: str | None = None
     batch_id: UUID | None = None
     next_steps: Sequence[dict[str, Any]] = ()
 
@@ -76,7 +77,7 @@ _MADE = {
     "state": f"CASE WHEN eta IS NULL THEN state WHEN eta <= {_NOW} THEN 'queued' ELSE 'pending' END",
     "created_at": _NOW,
     "run_after": f"coalesce(eta, {_NOW} + delay)",
-    "published_at": f"CASE WHEN coalesce(eta, {_NOW} + delay) <= {_NOW} THEN {_NOW} END",
+    "published_at": f"CASE WHEN waits_for_key IS NULL AND coalesce(eta, {_NOW} + delay) <= {_NOW} THEN {_NOW} END",
     "expires_at": f"coalesce(expires_at, {_NOW} + expires_in)",
 }
 _COLUMNS = {name: name for name in _VALUES if name not in {"delay", "eta", "expires_in"}} | _MADE

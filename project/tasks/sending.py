@@ -44,46 +44,16 @@ class Call(Generic[R]):
     arguments: dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How one send differs from the task's policy.
-
-    Args:
-        delay: Do not start before this much time has passed.
-        eta: Do not start before this time (aware); not together with `delay`.
-        expires: Do not start after this time, or this long after now.
-        queue: Another queue.
-        priority: Another priority; one below 0 overtakes what waits in the queue.
-        run_id: The run's id, for a caller that derives it; a second send of one id is refused.
-        cause: Who sends it, where the surrounding request or run is not the answer.
-    """
-
-    delay: timedelta | None = None
-    eta: datetime | None = None
-    expires: timedelta | datetime | None = None
-    queue: str | None = None
-    priority: int | None = None
-    run_id: UUID | None = None
-    cause: Cause | None = None
-
-    def __post_init__(self) -> None:
-        if self.delay is not None and self.eta is not None:
-            raise ValueError("Give a delay or an eta, not both.")
-        for name in ("delay", "eta", "expires"):
-            moment = getattr(self, name)
-            if isinstance(moment, datetime) and moment.tzinfo is None:
-                raise ValueError(f"{name} must be an aware datetime: {moment} has no time zone.")
-            distance = moment - timezone.now() if isinstance(moment, datetime) else moment
-            if distance is not None and abs(distance) > FURTHEST:
-                raise ValueError(f"{name} must be within 100 years: {moment} is not.")
-
-
-def send_runs(calls: Sequence[Call[Any]], options: Options, **columns: Any) -> list[Message[Any]]:
+def send_runs(
+    calls: Sequence[Call[Any]], options: Options, *, or_wait: bool = False, **columns: Any
+) -> list[Message[Any]]:
     """Send calls, of one or several tasks; those of tasks that are not durable go straight to the broker.
 
     Args:
         calls: Validated calls.
         options: How this send differs from the tasks' policies.
+        or_wait: Have a run wait until its unique key is free; otherwise the unfinished run that has the key stands
+            in for it.
         columns: More columns of the rows, the same for each.
 
     Raises:
@@ -95,7 +65,7 @@ def send_runs(calls: Sequence[Call[Any]], options: Options, **columns: Any) -> l
     if all(call.task.durable for call in calls):
         cause = options.cause or current_cause()
         rows = [_row(call, options, cause=cause, **columns) for call in calls]
-        return [message_of(run) for run in _keep(rows)]
+        return [message_of(run) for run in _keep(rows, or_wait=or_wait)]
     if any(call.task.durable for call in calls):
         raise ValueError("Send durable and other tasks apart: only durable ones share the transaction.")
     return _send_fast(calls, options)
@@ -118,30 +88,31 @@ def send_stored(
     """
     try:
         task = get_task(name)
-        call = Call(task, task.signature.to_json(args, kwargs))
-    except (UnknownTaskError, TaskArgumentError) as error:
-        kind, reason = type(error).__name__, str(error)
-        TaskRun.objects.create(
-            id=run_id, task=name, queue="default", state=TaskRun.State.DEAD, error_type=kind, error=reason
-        )
-        return run_id
-    return send_runs([call], Options(run_id=run_id), **columns)[0].run_id
+        call = Call(task, task.signature.to_json((), arguments))
+    except (UnknownTaskError, TaskArgumentError):
+        row = _row_as_stored(name, arguments, id=run_id, queue=queue, cause=current_cause(), **columns)
+    else:
+        row = _row(call, Options(run_id=run_id), cause=current_cause(), **columns)
+    return _keep([row], or_wait=True)[0].id
 
 
-def _keep(runs: list[NewRun]) -> Sequence[NewRun | TaskRun]:
+def _keep(runs: list[NewRun], *, or_wait: bool) -> Sequence[NewRun | TaskRun]:
     """Insert the rows and return them, the unfinished run in the place of each that must be unique and is not."""
     if all(run.unique_key is None for run in runs):
         insert_runs(runs)
         publish_on_commit([run for run in runs if run.state == TaskRun.State.QUEUED])
         return runs
     with transaction.atomic(savepoint=False):
-        return [_keep_unique(run) for run in runs]
+        return [_keep_unique(run, or_wait=or_wait) for run in runs]
 
 
-def _keep_unique(run: NewRun) -> NewRun | TaskRun:
+def _keep_unique(run: NewRun, *, or_wait: bool) -> NewRun | TaskRun:
     if run.unique_key is None:
-        return _keep([run])[0]
+        return _keep([run], or_wait=or_wait)[0]
     while not insert_unless_unfinished(run):
+        if or_wait:
+            run.unique_key, run.waits_for_key, run.state = None, run.unique_key, TaskRun.State.PENDING
+            return _keep([run], or_wait=or_wait)[0]
         unfinished = TaskRun.objects.filter(unique_key=run.unique_key, state__in=TaskRun.UNFINISHED).first()
         # It may have ended between the two statements; then there is room for this one.
         if unfinished is not None:

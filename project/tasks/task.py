@@ -186,7 +186,7 @@ def task(
         time_limit: How long an attempt may run before TimeLimitExceeded is raised in it.
         expires: How long after being sent a run may still start.
         unique: While a run of the same arguments (or of the same key, given a function of the arguments) is
-            unfinished, a send returns that run's message.
+            unfinished, a send returns that run's message; a member of a batch and a step of a chain wait for its end.
         max_concurrency: How many runs of this task may run at once, over all workers.
 
     Raises:

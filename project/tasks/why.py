@@ -16,6 +16,7 @@ from project.tasks.models import PausedQueue, TaskRun, Worker
 from project.tasks.outbox import BROKER_ERRORS, broker, redis_message_id
 from project.tasks.overview import living_workers
 from project.tasks.policy import MAX_DEATHS
+from project.tasks.unique import holder_of
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,12 @@ def _blocked_by_concurrency(run: TaskRun) -> Iterator[Reason]:
         yield Reason("max_concurrency", f"{running} runs of {run.task!r} are running, and {limit} may at once.")
 
 
+def _waits_for_its_key(run: TaskRun) -> Iterator[Reason]:
+    holder = holder_of(run)
+    if holder is not None:
+        yield Reason("unique", f"It waits until run {holder.id}, which has its unique key, has ended.")
+
+
 def _waits_for_its_time(run: TaskRun) -> Iterator[Reason]:
     if run.run_after <= timezone.now():
         return
@@ -143,6 +150,7 @@ _OBSTACLES: Final[tuple[Callable[[TaskRun], Iterator[Reason]], ...]] = (
     _expired,
     _queue_paused,
     _blocked_by_concurrency,
+    _waits_for_its_key,
     _waits_for_its_time,
     _no_worker,
     _last_chance,
