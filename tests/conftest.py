@@ -1,14 +1,21 @@
 """What tests share: a clean broker, and a worker that runs in the test's own process."""
 
+import os
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 from dramatiq.broker import get_broker
 from dramatiq.worker import Worker
 
 from project.tasks.broker import ServiceBroker
+from project.tasks.claims import this_worker
+from project.tasks.models import Worker as WorkerRow
 from tests import tasks_for_tests
+
+LONG_AGO = timezone.now() - timedelta(hours=1)
 
 
 @pytest.fixture
@@ -27,6 +34,14 @@ def notes() -> list[str]:
     tasks_for_tests.notes.clear()
     tasks_for_tests.gate.clear()
     return tasks_for_tests.notes
+
+
+@pytest.fixture
+def judge(db: None, monkeypatch: pytest.MonkeyPatch) -> WorkerRow:
+    """Let this process be one that has listened for long enough to judge the silence of others."""
+    judge = WorkerRow.objects.create(kind="worker", hostname="judge", pid=os.getpid(), listening_since=LONG_AGO)
+    monkeypatch.setattr(this_worker, "id", judge.id)
+    return judge
 
 
 @pytest.fixture

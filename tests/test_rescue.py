@@ -61,30 +61,30 @@ def test_a_row_that_was_never_published_is_relayed(worker: DramatiqWorker) -> No
     assert eventually(lambda: state_of(run) == TaskRun.State.SUCCEEDED)
 
 
-def test_the_run_of_a_dead_worker_is_tried_again(db: None) -> None:
+def test_the_run_of_a_dead_worker_is_tried_again(judge: Worker) -> None:
     worker = Worker.objects.create(kind="worker", hostname="gone", pid=1, beat_at=LONG_AGO)
     run = running_run(worker_id=worker.id)
     assert bury_dead_workers() == 1
     assert state_of(run) == TaskRun.State.RETRYING
-    assert not Worker.objects.exists()
+    assert list(Worker.objects.all()) == [judge]
     assert run.failed_attempts.get().error_type == "WorkerDied"
 
 
-def test_the_run_of_a_living_worker_is_left_alone(db: None) -> None:
+def test_the_run_of_a_living_worker_is_left_alone(judge: Worker) -> None:
     worker = Worker.objects.create(kind="worker", hostname="here", pid=1)
     run = running_run(worker_id=worker.id)
     assert bury_dead_workers() == 0
     assert state_of(run) == TaskRun.State.RUNNING
 
 
-def test_a_run_whose_worker_died_three_times_is_dead(db: None) -> None:
+def test_a_run_whose_worker_died_three_times_is_dead(judge: Worker) -> None:
     run = running_run(worker_id=uuid4(), deaths=MAX_DEATHS - 1)
     bury_dead_workers()
     assert state_of(run) == TaskRun.State.DEAD
     assert "3 of 3" in run.error
 
 
-def test_a_cancelled_run_whose_worker_died_is_cancelled(db: None) -> None:
+def test_a_cancelled_run_whose_worker_died_is_cancelled(judge: Worker) -> None:
     run = running_run(worker_id=uuid4())
     TaskRun.objects.update(cancel_requested=True)
     bury_dead_workers()

@@ -10,7 +10,6 @@ from django.utils import timezone
 from project.tasks.broker import ServiceBroker
 from project.tasks.cause import Cause, caused_by
 from project.tasks.models import OperatorAction, PausedQueue, TaskAttempt, TaskRun, Worker
-from project.tasks.workers import Life
 from tests import tasks_for_tests as tasks
 from tests.people import Api, a_user, staff
 from users.models import User
@@ -194,6 +193,6 @@ def test_a_pause_needs_a_queue_and_a_reason(queue: str, body: Any, status: int) 
 
 def test_workers_are_those_that_live() -> None:
     Worker.objects.create(kind="worker", hostname="gone", pid=1, beat_at=timezone.now() - timedelta(minutes=1))
-    Life(kind=Worker.Kind.WORKER, queues=["default"], threads=4).row.save(force_insert=True)
+    Worker.objects.create(kind="worker", hostname="here", pid=1, queues=["default"], threads=4)
     (row,) = Api(staff("view_taskrun")).get("/v1/tasks/workers").json()
     assert (row["queues"], row["threads"]) == (["default"], 4)

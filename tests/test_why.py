@@ -11,12 +11,11 @@ from django.utils import timezone
 from dramatiq.broker import set_broker
 from dramatiq.worker import Worker as DramatiqWorker
 
-from project.tasks import workers
 from project.tasks.audit import Operator
 from project.tasks.broker import ServiceBroker
 from project.tasks.models import TaskRun, Worker
 from project.tasks.queues import pause_queue
-from project.tasks.rescue import DEAD_AFTER
+from project.tasks.rescue import BEAT_EVERY, DEAD_AFTER
 from project.tasks.why import explain
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
@@ -139,7 +138,7 @@ def test_a_real_worker_explains_itself(worker: DramatiqWorker) -> None:
     eventually(lambda: codes(run) == ["running"])
     tasks.gate.set()
     eventually(lambda: codes(run) == ["succeeded"])
-    assert workers.BEAT_EVERY < DEAD_AFTER
+    assert BEAT_EVERY < DEAD_AFTER
 
 
 def test_what_has_ended_without_a_unique_key_looks_for_no_rival(

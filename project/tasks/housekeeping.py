@@ -1,4 +1,4 @@
-"""The threads beside the work, in every worker and every scheduler: the beat, the duties, a look at the broker."""
+"""The threads beside the work, in every worker and every scheduler: the beat, duties, claims and broker."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from django.db import connection
 from project.tasks.duties import Duties
 from project.tasks.models import Worker
 from project.tasks.outbox import BROKER_ERRORS, broker
-from project.tasks.rescue import SETTLE, SETTLE_IN_A_HURRY, broker_was_emptied, reconcile
-from project.tasks.workers import BEAT_EVERY, Life
+from project.tasks.rescue import BEAT_EVERY, SETTLE, SETTLE_IN_A_HURRY, broker_was_emptied, reconcile
+from project.tasks.workers import Life, look_after_claims
 
 log = structlog.get_logger(__name__)
 
 RELAY_EVERY = timedelta(seconds=1)
+#: A beat that failed is not waited for until the next one is due.
+BEAT_AGAIN = timedelta(milliseconds=500)
 #: The broker judges nobody's silence when it is asked less often than every 3 s.
 RESCUE_EVERY = timedelta(seconds=1)
 RECONCILE_EVERY = timedelta(seconds=5)
@@ -35,11 +37,19 @@ class Repeater(threading.Thread):
         name: What the logs call it.
         every: The longest pause between two calls.
         do: The function; it may return a shorter pause.
+        again_after: The pause after a call that failed, if a shorter one.
     """
 
-    def __init__(self, *, name: str, every: timedelta, do: Callable[[], timedelta | None]) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        every: timedelta,
+        do: Callable[[], timedelta | None],
+        again_after: timedelta = timedelta.max,
+    ) -> None:
         super().__init__(name=name, daemon=True)
-        self.every, self.do = every, do
+        self.every, self.do, self.again_after = every, do, min(again_after, every)
         self._stop_asked = threading.Event()
         self._is_failing = False
 
@@ -69,7 +79,7 @@ class Repeater(threading.Thread):
         else:
             self._is_failing = False
             return pause
-        return None
+        return self.again_after
 
 
 class Housekeeping:
@@ -95,7 +105,8 @@ class Housekeeping:
         self._reconciled_to: UUID | None = None
         self._reconcile_at = self._hurry_until = 0.0
         self._threads = [
-            Repeater(name="beat", every=BEAT_EVERY, do=self.life.beat),
+            Repeater(name="beat", every=BEAT_EVERY, do=self.life.beat, again_after=BEAT_AGAIN),
+            Repeater(name="claims", every=BEAT_EVERY, do=look_after_claims),
             Repeater(name="duties", every=relay_every, do=self._do_what_is_due),
             Repeater(name="broker", every=RESCUE_EVERY, do=self._look_after_broker),
         ]

@@ -6,6 +6,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from project.tasks.ids import uuid7
@@ -44,8 +45,8 @@ class TaskRun(models.Model):
     arguments = models.JSONField(default=dict)
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
 
-    created_at = models.DateTimeField(default=timezone.now)
-    run_after = models.DateTimeField(default=timezone.now, help_text="Not before this time.")
+    created_at = models.DateTimeField(db_default=Now())
+    run_after = models.DateTimeField(db_default=Now(), help_text="Not before this time.")
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Not started after this time.")
     published_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -124,6 +125,11 @@ class TaskRun(models.Model):
             models.Index(fields=["-finished_at"], name="run_ended_lately", condition=Q(finished_at__isnull=False)),
             models.Index(fields=["run_after"], name="run_to_publish", condition=Q(state__in=("pending", "retrying"))),
             models.Index(
+                fields=["run_after"],
+                name="run_to_publish_first",
+                condition=Q(state__in=("pending", "retrying"), deaths__gt=0),
+            ),
+            models.Index(
                 fields=["expires_at"],
                 name="run_to_expire",
                 condition=Q(expires_at__isnull=False, state__in=("pending", "queued", "retrying")),
@@ -177,7 +183,7 @@ class TaskAttempt(models.Model):
     number = models.PositiveIntegerField()
     worker = models.CharField(max_length=200, blank=True, help_text="Host and process id.")
     started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(db_default=Now())
     error_type = models.CharField(max_length=200)
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
@@ -207,8 +213,12 @@ class Worker(models.Model):
     pid = models.PositiveIntegerField()
     queues: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list)
     threads = models.PositiveIntegerField(default=1)
-    started_at = models.DateTimeField(default=timezone.now)
-    beat_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(db_default=Now())
+    beat_at = models.DateTimeField(db_default=Now())
+    listening_since = models.DateTimeField(
+        db_default=Now(),
+        help_text="Since when it beats without a gap: only then may it judge the silence of others.",
+    )
 
     class Meta:
         ordering = ("kind", "hostname", "pid")
@@ -223,7 +233,7 @@ class TaskBatch(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100, blank=True)
     total = models.PositiveIntegerField()
-    created_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True, blank=True)
     then = models.JSONField(null=True, blank=True, help_text="The call sent when every member has succeeded.")
     on_failure = models.JSONField(null=True, blank=True, help_text="The call sent when a member has not.")

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from project.tasks.ids import uuid7
 
@@ -25,8 +25,8 @@ class BulkRetry(models.Model):
     max_error_share = models.FloatField(help_text="It stops when a larger share of what it retried fails again.")
     who = models.CharField(max_length=150)
     reason = models.CharField(max_length=500, blank=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    stepped_at = models.DateTimeField(default=timezone.now, help_text="When it last retried some.")
+    created_at = models.DateTimeField(db_default=Now())
+    stepped_at = models.DateTimeField(db_default=Now(), help_text="When it last retried some.")
     after_id = models.UUIDField(null=True, blank=True, help_text="It has looked at every run up to this one.")
     retried = models.PositiveIntegerField(default=0)
     refused = models.PositiveIntegerField(default=0, help_text="Runs that could not be retried.")
@@ -50,7 +50,7 @@ class PausedQueue(models.Model):
     queue = models.CharField(max_length=100, primary_key=True)
     reason = models.CharField(max_length=200)
     paused_by = models.CharField(max_length=150)
-    paused_at = models.DateTimeField(default=timezone.now)
+    paused_at = models.DateTimeField(db_default=Now())
     resume_at = models.DateTimeField(null=True, blank=True, help_text="Resumed by itself at this time.")
 
     class Meta:
@@ -64,7 +64,7 @@ class OperatorAction(models.Model):
     """What somebody did to runs or queues; the database refuses to change or delete it."""
 
     id: int
-    at = models.DateTimeField(default=timezone.now, db_index=True)
+    at = models.DateTimeField(db_default=Now(), db_index=True)
     who = models.CharField(max_length=150, help_text="The user's name, or the account that ran the command.")
     source = models.CharField(max_length=10, help_text="admin, api or command")
     action = models.CharField(max_length=30)

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 
+from project.tasks.claims import this_worker
 from project.tasks.last_chances import broker_queue
 from project.tasks.models import TaskAttempt, TaskRun, Worker
 from project.tasks.outbox import broker, redis_message_id
@@ -21,6 +21,12 @@ log = structlog.get_logger(__name__)
 
 #: How long after its last beat a process is presumed dead.
 DEAD_AFTER = timedelta(seconds=10)
+#: How often a process beats.
+BEAT_EVERY = timedelta(seconds=2)
+#: A longer pause between two stored beats is a gap: this process may have missed those of others as well.
+LONGEST_GAP = 2 * BEAT_EVERY
+#: After a gap everybody is given so long to beat again; more than a process needs to reach the database anew.
+LISTEN_FOR = 3 * BEAT_EVERY
 #: The broker is given this long to show a message that was just published.
 SETTLE = timedelta(seconds=5)
 #: The same once it is certain that messages were lost: publishing one twice does no harm.
@@ -31,9 +37,15 @@ _FREED_COLUMNS = ("deaths", "error_type", "error", "state", "run_after", "finish
 
 
 def bury_dead_workers() -> int:
-    """Delete processes that stopped beating and free the runs they had claimed; return how many runs."""
+    """Delete processes that stopped beating and free the runs they had claimed; return how many runs.
+
+    Only a process that has been beating without a gap itself may judge the silence of others: while tables are
+    locked, or the database is away or stopped, everybody is silent. All of that is compared in the statement that
+    locks the silent, on the database's clock as it was when the statement came in.
+    """
     with transaction.atomic():
-        dead = list(Worker.objects.filter(beat_at__lt=Now() - DEAD_AFTER).select_for_update(skip_locked=True))
+        silent = Worker.objects.filter(_may_judge(), beat_at__lt=Now() - DEAD_AFTER)
+        dead = list(silent.select_for_update(skip_locked=True))
         freed = bury(dead)
     for worker in dead:
         log.warning("worker_presumed_dead", worker=str(worker), last_beat=worker.beat_at.isoformat())
@@ -57,8 +69,14 @@ def bury(workers: Iterable[Worker]) -> int:
 
 
 def free_abandoned_runs() -> int:
-    """Free the runs of processes that no longer exist; return how many."""
-    return free_runs(TaskRun.objects.exclude(worker_id__in=Worker.objects.values("id")))
+    """Free the runs of processes that no longer exist; return how many, 0 if this process may not judge."""
+    return free_runs(TaskRun.objects.filter(_may_judge()).exclude(worker_id__in=Worker.objects.values("id")))
+
+
+def _may_judge() -> Exists:
+    """Return whether this process's own beats have been stored for so long that others have had the time to, too."""
+    own = Worker.objects.filter(id=this_worker.id)
+    return Exists(own.filter(beat_at__gt=Now() - LONGEST_GAP, listening_since__lt=Now() - LISTEN_FOR))
 
 
 def free_runs(runs: QuerySet[TaskRun]) -> int:
@@ -72,7 +90,7 @@ def free_runs(runs: QuerySet[TaskRun]) -> int:
         for run in freed:
             _free(run)
         TaskRun.objects.bulk_update(freed, _FREED_COLUMNS, batch_size=500)
-        TaskAttempt.objects.bulk_create(_deaths_of(freed))
+        TaskAttempt.objects.bulk_create(_deaths_of(freed), ignore_conflicts=True)
     return len(freed)
 
 
@@ -133,7 +151,9 @@ def _lost(runs: list[tuple[UUID, str, int]]) -> list[UUID]:
 
 def _publish_again(run_ids: list[UUID]) -> int:
     # A run that was claimed since then has rightly no message any more.
-    lost = TaskRun.objects.filter(id__in=run_ids, state=TaskRun.State.QUEUED).update(state=TaskRun.State.PENDING)
+    queued = TaskRun.objects.select_for_update(skip_locked=True).filter(id__in=run_ids, state=TaskRun.State.QUEUED)
+    free = [run.id for run in queued.only("id")]
+    lost = TaskRun.objects.filter(id__in=free).update(state=TaskRun.State.PENDING)
     if lost:
         log.warning("messages_lost_by_broker", runs=lost, cure="publishing them again")
     return lost
@@ -144,8 +164,8 @@ def _free(run: TaskRun) -> None:
     run.error_type = "WorkerDied"
     run.error = f"Its worker died while it ran it ({run.deaths} of {MAX_DEATHS} times)."
     run.state = _state_after_death(run)
-    run.run_after = timezone.now()
-    run.finished_at = None if run.state == TaskRun.State.RETRYING else timezone.now()
+    run.run_after = Now()
+    run.finished_at = None if run.state == TaskRun.State.RETRYING else Now()
     log.warning("run_freed", run_id=str(run.id), task=run.task, deaths=run.deaths, state=run.state)
 
 

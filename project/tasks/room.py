@@ -8,8 +8,8 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 
 log = structlog.get_logger(__name__)
 
-#: Threads beside the work that keep or need a connection: the beat, the duties, the broker's, the ledger's, the main
-#: thread, a burial, a dead letter and one to spare.
+#: Threads beside the work that keep or need a connection: the beat, the claims, the duties, the broker's, the ledger's,
+#: the main thread, a burial and a dead letter.
 BESIDE = 8
 
 

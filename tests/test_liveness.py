@@ -1,0 +1,169 @@
+"""Who lives and who is dead: a process beats whatever is locked, and judges nobody whom it could not have heard."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from project.tasks.claims import this_worker
+from project.tasks.models import TaskRun, Worker
+from project.tasks.rescue import bury_dead_workers, free_abandoned_runs
+from project.tasks.workers import Life
+from tests.eventually import eventually
+from tests.locks import waiting_for_locks
+from tests.runs import a_run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LONG = timedelta(seconds=20)
+
+
+@pytest.fixture
+def life(monkeypatch: pytest.MonkeyPatch) -> Life:
+    """This process's life, which has just begun."""
+    monkeypatch.setattr(this_worker, "id", this_worker.id)
+    life = Life(kind=Worker.Kind.WORKER)
+    life.begin()
+    return life
+
+
+@pytest.fixture
+def other() -> Worker:
+    """Another process, which has run something."""
+    other = Worker.objects.create(kind="worker", hostname="other", pid=1)
+    a_run("running", worker_id=other.id)
+    return other
+
+
+def listen(life: Life, *, since: timedelta = LONG) -> None:
+    Worker.objects.filter(id=life.id).update(listening_since=timezone.now() - since)
+
+
+def fall_silent(*workers: UUID) -> None:
+    Worker.objects.filter(id__in=workers).update(beat_at=timezone.now() - LONG)
+
+
+def beat_at(life: Life) -> datetime:
+    return Worker.objects.get(id=life.id).beat_at
+
+
+@contextmanager
+def elsewhere() -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
+    """Open a transaction on a connection of somebody else's; it is committed at the end."""
+    database = connection.settings_dict
+    names = {"HOST": "host", "PORT": "port", "USER": "user", "PASSWORD": "password", "NAME": "dbname"}
+    target = {ours: str(database[theirs]) for theirs, ours in names.items() if database[theirs]}
+    with psycopg.connect(**target) as other, other.cursor() as cursor:  # type: ignore[arg-type]
+        yield cursor
+
+
+@contextmanager
+def in_a_thread(do: Callable[[], object]) -> Iterator[threading.Thread]:
+    """Do something beside the block, and wait for its end after it."""
+
+    def run() -> None:
+        try:
+            do()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        thread.join(timeout=10)
+
+
+def test_a_process_beats_while_the_runs_are_locked(life: Life) -> None:
+    def beat_twice() -> None:
+        life.beat()
+        life.beat()
+
+    with elsewhere() as cursor:
+        cursor.execute("LOCK TABLE tasks_taskrun")
+        with in_a_thread(beat_twice) as thread:
+            eventually(lambda: not thread.is_alive(), timeout=3)
+
+
+def test_a_silent_process_is_buried_by_one_that_listened(life: Life, other: Worker) -> None:
+    listen(life)
+    fall_silent(other.id)
+    assert bury_dead_workers() == 1
+    assert list(Worker.objects.values_list("id", flat=True)) == [life.id]
+
+
+def test_who_was_silent_too_buries_nobody(life: Life, other: Worker) -> None:
+    listen(life)
+    fall_silent(life.id, other.id)
+    assert bury_dead_workers() == 0
+    life.beat()
+    assert bury_dead_workers() == 0
+    assert Worker.objects.count() == 2
+
+
+def test_who_has_just_begun_buries_nobody(life: Life, other: Worker) -> None:
+    fall_silent(other.id)
+    assert bury_dead_workers() == 0
+    listen(life, since=timedelta(seconds=7))
+    assert bury_dead_workers() == 1
+
+
+def test_who_lost_its_row_frees_no_runs(life: Life, other: Worker) -> None:
+    listen(life)
+    Worker.objects.all().delete()
+    assert free_abandoned_runs() == 0
+    assert TaskRun.objects.get().state == TaskRun.State.RUNNING
+
+
+def test_a_process_listens_anew_after_a_gap_between_its_beats(life: Life) -> None:
+    listen(life)
+    life.beat()
+    since = Worker.objects.get().listening_since
+    assert since < timezone.now() - timedelta(seconds=10)
+    fall_silent(life.id)
+    life.beat()
+    assert Worker.objects.get().listening_since > since
+
+
+def test_a_beat_that_waited_bears_the_time_at_which_it_was_stored(life: Life) -> None:
+    with elsewhere() as cursor:
+        cursor.execute("SELECT FROM tasks_worker FOR UPDATE")
+        with in_a_thread(life.beat):
+            eventually(waiting_for_locks)
+            (released_at,) = cursor.execute("SELECT clock_timestamp()").fetchone() or ()
+            cursor.connection.commit()
+    assert beat_at(life) > released_at
+
+
+def test_nobody_is_buried_after_everybody_waited_for_a_lock(life: Life, other: Worker) -> None:
+    listen(life)
+    with elsewhere() as cursor:
+        cursor.execute("LOCK TABLE tasks_worker")
+        with in_a_thread(bury_dead_workers), in_a_thread(life.beat):
+            eventually(lambda: waiting_for_locks() == 2)
+            # What twenty seconds would do.
+            cursor.execute("UPDATE tasks_worker SET beat_at = beat_at - interval '20 s'")
+            cursor.connection.commit()
+    assert bury_dead_workers() == 0
+    assert Worker.objects.count() == 2
+
+
+def test_a_process_whose_row_is_locked_is_not_waited_for(life: Life, other: Worker) -> None:
+    listen(life)
+    fall_silent(other.id)
+    third = Worker.objects.create(kind="worker", hostname="third", pid=1)
+    fall_silent(third.id)
+    with elsewhere() as cursor:
+        cursor.execute("SELECT FROM tasks_worker WHERE hostname = 'third' FOR UPDATE")
+        with in_a_thread(bury_dead_workers) as burial:
+            eventually(lambda: not burial.is_alive())
+            cursor.connection.rollback()
+    assert set(Worker.objects.values_list("id", flat=True)) == {life.id, third.id}
