@@ -103,6 +103,10 @@ class Environment(Stage):
         gt=0,
         description="Seconds to wait for a free connection.",
     )
+    database_pooler: Literal["none", "transaction"] = Field(
+        default="none",
+        description="`transaction` behind PgBouncer in transaction mode: nothing is kept in a database session then.",
+    )
     broker_namespace: str = Field(
         default="dramatiq",
         pattern=r"^[A-Za-z0-9_.{}-]{1,64}$",

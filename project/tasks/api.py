@@ -98,7 +98,7 @@ def get_task(request: HttpRequest, run_id: UUID) -> TaskRun:
 def get_task_details(request: HttpRequest, run_id: UUID) -> TaskRun:
     """Return everything about a run, with arguments and tracebacks; for staff."""
     _reader(request)
-    return TaskRun.objects.get(id=run_id)
+    return TaskRun.objects.prefetch_related("failed_attempts").get(id=run_id)
 
 
 @router.post("/{run_id}/retry", response={202: RunOut, **_REPAIRING}, operation_id="retry_task")
