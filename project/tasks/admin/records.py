@@ -7,7 +7,6 @@ from django.contrib import admin
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -118,7 +117,7 @@ class TaskBatchAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show how far the batch is."""
         require_look(request)
-        batch = get_object_or_404(TaskBatch, id=object_id)
+        batch = self.row(request, object_id)
         members = TaskRun.objects.filter(batch=batch)
         counts = members.order_by().values_list("state").annotate(runs=Count("id"))
         rows = [(state_badge(state), state, runs) for state, runs in sorted(counts)]
