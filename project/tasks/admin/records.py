@@ -13,11 +13,9 @@ from django.utils.html import format_html
 
 from project.tasks.admin.columns import moment, run_link, state_badge
 from project.tasks.admin.read_only import ReadOnlyAdmin, require_look
+from project.tasks.audit import ACTIONS, RUN_ACTIONS
 from project.tasks.models import OperatorAction, TaskBatch, TaskRun, Worker
 from project.tasks.rescue import DEAD_AFTER
-
-#: What is done to one run.
-RUN_ACTIONS = ("retry", "cancel", "discard", "send")
 
 
 def _members(*states: str) -> Coalesce:
@@ -147,7 +145,7 @@ class ActionFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer what operators can do."""
-        return [(name, name) for name in (*RUN_ACTIONS, "retry all", "stop bulk retry", "pause", "resume", "prune")]
+        return [(name, name) for name in ACTIONS]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the chosen ones."""
@@ -161,7 +159,7 @@ class OperatorActionAdmin(ReadOnlyAdmin):
     list_display = ("when", "who", "action", "on", "reason", "source")
     list_filter = (ActionFilter,)
     search_fields = ("who__exact", "target__exact")
-    search_help_text = "A user's name, a run's id or a queue's name."
+    search_help_text = "A user's name, a run's id, a queue's or a schedule's name."
     fields = ("at", "who", "source", "action", "target", "reason", "before", "after")
 
     @admin.display(description="when")
