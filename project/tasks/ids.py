@@ -8,8 +8,10 @@ from uuid import UUID
 
 
 def uuid7() -> UUID:
-    """Make a UUID whose first 48 bits are the milliseconds since 1970, the rest random."""
-    return _uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+    """Make a UUID whose first 48 bits are the milliseconds since 1970; 12 more divide these, the rest is random."""
+    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
+    fraction = (nanoseconds << 12) // 1_000_000
+    return _uuid7(milliseconds, fraction.to_bytes(2, "big") + os.urandom(8))
 
 
 def uuid7_of(name: str, *, at: datetime) -> UUID:
