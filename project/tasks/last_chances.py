@@ -120,7 +120,7 @@ class LeaveWhenIdle(Middleware):
             if broker.work.unfinished_tasks:
                 idle_since = time.monotonic()
         log.info("no_last_chances_left", cure="this process ends; the next last chance gets another")
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
 
 
 class Report(Middleware):
