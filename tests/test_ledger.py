@@ -1,6 +1,5 @@
 """Claims and successes, written together."""
 
-from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
@@ -23,10 +22,8 @@ def worker_id(monkeypatch: pytest.MonkeyPatch) -> UUID:
 
 
 @pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    ledger = Ledger()
-    yield ledger
-    ledger.close()
+def ledger() -> Ledger:
+    return Ledger()
 
 
 def queued_run() -> TaskRun:

@@ -9,9 +9,8 @@ from dramatiq.worker import Worker as DramatiqWorker
 from project.tasks.broker import ServiceBroker
 from project.tasks.ids import uuid7
 from project.tasks.models import TaskRun, Worker
-from project.tasks.outbox import relay_once
 from project.tasks.policy import MAX_DEATHS
-from project.tasks.rescue import bury_dead_workers, reconcile
+from project.tasks.rescue import bury_dead_workers
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 
@@ -34,17 +33,6 @@ def running_run(*, worker_id: UUID, deaths: int = 0) -> TaskRun:
 def state_of(run: TaskRun) -> str:
     run.refresh_from_db()
     return run.state
-
-
-def test_runs_whose_messages_the_broker_lost_are_published_again(transactional_db: None, broker: ServiceBroker) -> None:
-    message = tasks.add.send(1)
-    TaskRun.objects.update(published_at=LONG_AGO)
-    assert reconcile() == (0, None)
-    broker.client.flushdb()
-    assert reconcile() == (1, None)
-    TaskRun.objects.update(created_at=LONG_AGO)
-    relay_once()
-    assert broker.holds("default", [f"{message.run_id}:0"]) == [True]
 
 
 def test_a_flushed_broker_loses_no_run(worker: DramatiqWorker, broker: ServiceBroker) -> None:

@@ -161,6 +161,8 @@ class ServiceBroker(RedisBroker):
     def holds(self, queue_name: str, redis_message_ids: Sequence[str]) -> list[bool]:
         """Tell which messages the broker still stores: waiting, held by a worker or running.
 
+        One that is stored but in no list is put back by :mod:`project.tasks.stranded`.
+
         Raises:
             ConnectionClosed: If the broker did not answer in time.
         """
@@ -211,7 +213,7 @@ def _stamp(message: Message[Any], delay: int | None) -> Message[Any]:
     """
     options = dict(message.options)
     if not str(options.get("redis_message_id", "")).startswith(f"{message.message_id}:"):
-        options["redis_message_id"] = token_hex(16)
+        options["redis_message_id"] = f"{time.time_ns():016x}{token_hex(8)}"  # sorts by time
     stamped: Message[Any] = object.__new__(type(message))
     stamped.__dict__.update(message.__dict__, options=options)
     if delay is not None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from uuid import UUID
 
 import structlog
 from django.db import Error as DatabaseError
+from django.db import connection
 
-from project.tasks.connections import own_connection
 from project.tasks.duties import Duties
 from project.tasks.models import Worker
 from project.tasks.outbox import BROKER_ERRORS, broker
-from project.tasks.rescue import BEAT_EVERY, SETTLE, SETTLE_IN_A_HURRY, broker_was_emptied, reconcile
+from project.tasks.reconciliation import reconcile_in_turn
+from project.tasks.rescue import BEAT_EVERY
 from project.tasks.workers import Life, look_after_claims
 
 log = structlog.get_logger(__name__)
@@ -25,9 +24,6 @@ RELAY_EVERY = timedelta(seconds=1)
 BEAT_AGAIN = timedelta(milliseconds=500)
 #: The broker judges nobody's silence when it is asked less often than every 3 s.
 RESCUE_EVERY = timedelta(seconds=1)
-RECONCILE_EVERY = timedelta(seconds=5)
-#: For so long after the broker was found empty, runs are reconciled once a second.
-HURRY_FOR = timedelta(seconds=5)
 
 
 class Repeater(threading.Thread):
@@ -56,9 +52,9 @@ class Repeater(threading.Thread):
     def run(self) -> None:
         """Repeat until `stop` is called."""
         pause = self.every
-        with own_connection() as self._connection:
-            while not self._stop_asked.wait(pause.total_seconds()):
-                pause = min(self._call() or self.every, self.every)
+        while not self._stop_asked.wait(pause.total_seconds()):
+            pause = min(self._call() or self.every, self.every)
+        connection.close()
 
     def stop(self) -> None:
         """Let the current call end, then stop."""
@@ -69,7 +65,7 @@ class Repeater(threading.Thread):
         try:
             pause = self.do()
         except (DatabaseError, *BROKER_ERRORS) as error:
-            self._connection.discard()
+            connection.close()
             if not self._is_failing:
                 log.warning("housekeeping_failed", thread=self.name, error=str(error).strip(), cure="trying again")
             self._is_failing = True
@@ -102,8 +98,6 @@ class Housekeeping:
     ) -> None:
         self.life = Life(kind=kind, queues=queues, threads=threads)
         self._duties = Duties()
-        self._reconciled_to: UUID | None = None
-        self._reconcile_at = self._hurry_until = 0.0
         self._threads = [
             Repeater(name="beat", every=BEAT_EVERY, do=self.life.beat, again_after=BEAT_AGAIN),
             Repeater(name="claims", every=BEAT_EVERY, do=look_after_claims),
@@ -129,18 +123,6 @@ class Housekeeping:
     def _do_what_is_due(self) -> timedelta | None:
         return self._duties.do_what_is_due()
 
-    def _look_after_broker(self) -> None:
+    def _look_after_broker(self) -> timedelta | None:
         broker().rescue()
-        now = time.monotonic()
-        if broker_was_emptied():
-            self._hurry_until = now + HURRY_FOR.total_seconds()
-        is_in_a_hurry = now < self._hurry_until
-        if now >= self._reconcile_at or is_in_a_hurry:
-            self._reconcile_all(settle=SETTLE_IN_A_HURRY if is_in_a_hurry else SETTLE)
-            self._reconcile_at = now + RECONCILE_EVERY.total_seconds()
-
-    def _reconcile_all(self, *, settle: timedelta) -> None:
-        while True:
-            _, self._reconciled_to = reconcile(after=self._reconciled_to, settle=settle)
-            if self._reconciled_to is None:
-                return
+        return reconcile_in_turn()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from project.tasks.addresses import lost_connections
+from project.tasks.stranded import known_queues
 
 if TYPE_CHECKING:
     from project.tasks.broker import ServiceBroker
@@ -68,11 +69,8 @@ def rescue(broker: "ServiceBroker") -> int:
 
 
 def _rescue_from(broker: "ServiceBroker", heartbeat: Heartbeat) -> int:
-    with lost_connections():
-        consumed = {name.decode() for name in broker.client.smembers(f"{broker.namespace}:__queues__")}
-    queues = consumed | broker.get_declared_queues() | broker.get_declared_delay_queues()
     broker_id, score = heartbeat
-    rescued = int(broker.run_script("rescue", broker_id, int(score), *queues))
+    rescued = int(broker.run_script("rescue", broker_id, int(score), *known_queues(broker)))
     if rescued > 0:
         logger.warning("Broker %s died: gave %d of its messages back", broker_id.decode(), rescued)
     return max(0, rescued)

@@ -39,7 +39,7 @@ def publish_on_commit(runs: Sequence[NewRun | TaskRun]) -> None:
     """Publish rows, inserted as queued, once the caller's transaction has committed.
 
     They are inserted as queued so that no second write is needed in the usual case. If the process dies before
-    it has published them, `rescue.reconcile` finds that the broker does not hold their messages.
+    it has published them, `reconciliation` finds that the broker does not hold their messages.
     """
     if runs:
         on_commit(runs, _publish_now)

@@ -1,4 +1,4 @@
-"""Gives what dead workers had claimed, and what the broker has lost, back to the living."""
+"""Gives what dead workers had claimed back to the living."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, QuerySet
 from django.db.models.functions import Now
 
 from project.tasks.claims import this_worker
-from project.tasks.last_chances import broker_queue
 from project.tasks.models import TaskAttempt, TaskRun, Worker
-from project.tasks.outbox import broker, redis_message_id
 from project.tasks.policy import MAX_DEATHS
 
 log = structlog.get_logger(__name__)
@@ -27,10 +25,6 @@ BEAT_EVERY = timedelta(seconds=2)
 LONGEST_GAP = 2 * BEAT_EVERY
 #: After a gap everybody is given so long to beat again; more than a process needs to reach the database anew.
 LISTEN_FOR = 3 * BEAT_EVERY
-#: The broker is given this long to show a message that was just published.
-SETTLE = timedelta(seconds=5)
-#: The same once it is certain that messages were lost: publishing one twice does no harm.
-SETTLE_IN_A_HURRY = timedelta(seconds=1)
 _BATCH = 5000
 #: What `_free` changes.
 _FREED_COLUMNS = ("deaths", "error_type", "error", "state", "run_after", "finished_at")
@@ -92,71 +86,6 @@ def free_runs(runs: QuerySet[TaskRun]) -> int:
         TaskRun.objects.bulk_update(freed, _FREED_COLUMNS, batch_size=500)
         TaskAttempt.objects.bulk_create(_deaths_of(freed), ignore_conflicts=True)
     return len(freed)
-
-
-def broker_was_emptied() -> bool:
-    """Tell one caller, once, that the broker has lost everything: a key that is always there was gone.
-
-    Raises:
-        redis.RedisError: If the broker cannot be reached.
-    """
-    return bool(broker().client.set(f"{broker().namespace}:__mark__", 1, nx=True))
-
-
-def reconcile(*, after: UUID | None = None, settle: timedelta = SETTLE) -> tuple[int, UUID | None]:
-    """Publish runs again whose message the broker has lost: a part of the queued runs at each call.
-
-    Args:
-        after: The id where the last call stopped, or None to start from the oldest run.
-        settle: Runs that were published more lately are left alone.
-
-    Returns:
-        How many were lost, and the id to go on from (None: the end was reached, or another process is at it).
-
-    Raises:
-        redis.RedisError: If the broker cannot be reached; nothing is changed then.
-    """
-    with transaction.atomic():
-        if not _alone_at("reconcile"):
-            return 0, None
-        batch = _queued(after=after, settle=settle)
-        lost = _publish_again(_lost(batch))
-    return lost, batch[-1][0] if len(batch) == _BATCH else None
-
-
-def _alone_at(duty: str) -> bool:
-    """Tell whether no other process is at this duty; keeps them away until the transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [f"tasks.{duty}"])
-        return bool(cursor.fetchone()[0])
-
-
-def _queued(*, after: UUID | None, settle: timedelta) -> list[tuple[UUID, str, int]]:
-    """Return some queued runs, each with the broker's queue and the number of attempts that it has had."""
-    queued = TaskRun.objects.filter(state=TaskRun.State.QUEUED, published_at__lte=Now() - settle).order_by("id")
-    if after is not None:
-        queued = queued.filter(id__gt=after)
-    rows = queued.values_list("id", "queue", "deaths", "attempts")[:_BATCH]
-    return [(run_id, broker_queue(queue, deaths=deaths), attempts) for run_id, queue, deaths, attempts in rows]
-
-
-def _lost(runs: list[tuple[UUID, str, int]]) -> list[UUID]:
-    lost: list[UUID] = []
-    for queue in {queue for _, queue, _ in runs}:
-        in_queue = [(run_id, attempts) for run_id, its_queue, attempts in runs if its_queue == queue]
-        held = broker().holds(queue, [redis_message_id(run_id, attempts) for run_id, attempts in in_queue])
-        lost.extend(run_id for (run_id, _), is_held in zip(in_queue, held, strict=True) if not is_held)
-    return lost
-
-
-def _publish_again(run_ids: list[UUID]) -> int:
-    # A run that was claimed since then has rightly no message any more.
-    queued = TaskRun.objects.select_for_update(skip_locked=True).filter(id__in=run_ids, state=TaskRun.State.QUEUED)
-    free = [run.id for run in queued.only("id")]
-    lost = TaskRun.objects.filter(id__in=free).update(state=TaskRun.State.PENDING)
-    if lost:
-        log.warning("messages_lost_by_broker", runs=lost, cure="publishing them again")
-    return lost
 
 
 def _free(run: TaskRun) -> None:

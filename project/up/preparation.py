@@ -8,7 +8,6 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
-from project.database.access import this_connection
 from project.registry import registry
 from todo.services import create_todo
 
@@ -53,7 +52,7 @@ def prepare_database() -> None:
     if settings.ENVIRONMENT_NAME == "development":
         add_demo_people()
     registry.ping.send()
-    this_connection().close_pool()
+    connection.close_pool()  # type: ignore[attr-defined]
 
 
 @transaction.atomic
