@@ -1,15 +1,15 @@
-"""Times that PostgreSQL can hold and Python cannot: read as the nearest that it can.
+"""Times and durations that PostgreSQL can hold and Python cannot: read as the nearest that it can.
 
 One row with `infinity` or the year 10000, written by SQL, would otherwise be an error for whoever reads the table.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db.backends.postgresql.psycopg_any import get_adapters_template
 from psycopg import DataError
-from psycopg.types.datetime import TimestampLoader, TimestamptzLoader
+from psycopg.types.datetime import IntervalLoader, TimestampLoader, TimestamptzLoader
 
 # Two days from the ends, so that no time zone leads beyond them.
 _FIRST = datetime(1, 1, 2, tzinfo=UTC)
@@ -41,11 +41,23 @@ class NearestTime(TimestampLoader):
             return _nearest(bytes(data)).replace(tzinfo=None)
 
 
+class NearestLength(IntervalLoader):
+    """Loads an `interval`."""
+
+    def load(self, data: Any) -> timedelta:
+        """Return the duration, or the longest there is."""
+        try:
+            return super().load(data)
+        except (DataError, OverflowError):
+            return timedelta.min if bytes(data).startswith(b"-") else timedelta.max
+
+
 def read_far_times() -> None:
     """Let every connection that Django opens from now on read such times."""
     template = get_adapters_template(settings.USE_TZ, UTC)
     template.register_loader("timestamptz", NearestInstant)
     template.register_loader("timestamp", NearestTime)
+    template.register_loader("interval", NearestLength)
 
 
 def _nearest(text: bytes) -> datetime:

@@ -1,5 +1,6 @@
 """Times and numbers that nobody means: refused where they come in, and harmless where somebody wrote them by SQL."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -117,6 +118,18 @@ def test_a_time_that_only_sql_can_write_breaks_nobodys_pages(browser: Client, ti
     assert api.get("/v1/tasks/queues").status_code == 200
     assert api.get(f"/v1/tasks/{run.id}/details").status_code == 200
     assert api.post("/v1/tasks/queues/default/resume", {}).status_code == 200
+
+
+@pytest.mark.parametrize(("length", "sign"), [("10000000 years", 1), ("-10000000 years", -1)])
+def test_a_duration_that_only_sql_can_write_breaks_nobodys_schedules(browser: Client, length: str, sign: int) -> None:
+    schedule = Schedule.objects.create(name="new", task="ping", cron="* * * * *")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE scheduler_schedule SET max_lateness = %s::interval WHERE id = %s", [length, schedule.id])
+    for path in ("/metrics", "/admin/operations/", "/admin/scheduler/schedule/"):
+        assert browser.get(path).status_code == 200
+    assert browser.get(f"/admin/scheduler/schedule/{schedule.id}/change/").status_code == 200
+    schedule.refresh_from_db()
+    assert schedule.max_lateness == (timedelta.max if sign > 0 else timedelta.min)
 
 
 @pytest.mark.parametrize("number", HUGE)
