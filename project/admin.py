@@ -1,13 +1,18 @@
 """What the admins of all apps have in common."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
-from django.http import HttpRequest
+from django.core.exceptions import BadRequest, ValidationError
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
 
 
 class CarefulAdmin(admin.ModelAdmin):
-    """An admin whose list answers a filter that makes no sense with the whole list, not with an error."""
+    """An admin that answers what makes no sense, but never with a server error."""
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """Make the list of an address.
@@ -20,3 +25,27 @@ class CarefulAdmin(admin.ModelAdmin):
             return super().get_changelist_instance(request)
         except (OverflowError, ValueError) as error:
             raise IncorrectLookupParameters(error) from error
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *further: Any) -> HttpResponse | None:
+        """Do what was chosen to the rows that were selected.
+
+        Raises:
+            BadRequest: If what was selected cannot be a row's key.
+        """
+        for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            try:
+                self.opts.pk.to_python(key)
+            except ValidationError as error:
+                raise BadRequest(f"No row has the key {key[:100]!r}.") from error
+        return super().response_action(request, queryset, *further)
+
+    def row(self, request: HttpRequest, key: str) -> Any:
+        """Return the row with a key.
+
+        Raises:
+            Http404: If there is none, or none can have such a key.
+        """
+        row = self.get_object(request, key)
+        if row is None:
+            raise Http404(f"No {self.opts.verbose_name} has this key; its row may have been deleted.")
+        return row

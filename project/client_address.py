@@ -1,9 +1,13 @@
 """Which address a request came from."""
 
-from ipaddress import ip_address
+import re
+from ipaddress import IPv6Address, ip_address
 
 from django.conf import settings
 from django.http import HttpRequest
+
+#: `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:4711`
+_WRITTEN = re.compile(r"\[(?P<bracketed>[^\]]*)\](?::\d+)?|(?P<v4>[\d.]+):\d+|(?P<bare>[^\[\]]*)")
 
 
 def client_address(request: HttpRequest) -> str | None:
@@ -22,8 +26,14 @@ def client_address(request: HttpRequest) -> str | None:
 
 
 def _address(text: str) -> str | None:
+    """Read an address as proxies write it, with or without a port."""
+    found = _WRITTEN.fullmatch(text.strip())
+    if found is None:
+        return None
     try:
-        address = ip_address(text.strip())
+        address = ip_address(found["bracketed"] or found["v4"] or found["bare"])
     except ValueError:
         return None
-    return str(address).partition("%")[0]
+    # A socket that takes both kinds shows an IPv4 client as `::ffff:192.0.2.1`.
+    plain = (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
+    return str(plain).partition("%")[0]

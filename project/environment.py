@@ -1,12 +1,13 @@
 """Every environment variable the service reads, typed and documented, in one class."""
 
 import os
+from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 if TYPE_CHECKING:
@@ -103,6 +104,10 @@ class Environment(Stage):
         gt=0,
         description="Seconds to wait for a free connection.",
     )
+    database_pooler: Literal["none", "transaction"] = Field(
+        default="none",
+        description="`transaction` behind PgBouncer in transaction mode: nothing is kept in a database session then.",
+    )
     broker_namespace: str = Field(
         default="dramatiq",
         pattern=r"^[A-Za-z0-9_.{}-]{1,64}$",
@@ -141,7 +146,8 @@ class Environment(Stage):
     )
     bind_address: str = Field(
         default="127.0.0.1",
-        description="Address the web process listens on; `0.0.0.0` in a container.",
+        description="Address the web process listens on; `0.0.0.0` in a container. One that others can reach needs "
+        "`ENVIRONMENT` and `SECRET_KEY`.",
     )
     web_processes: int = Field(
         default=1,
@@ -169,6 +175,21 @@ class Environment(Stage):
         except (KeyError, ValueError, OSError):
             raise ValueError(f"{value!r} is not a time zone; write one such as Europe/Berlin") from None
         return value
+
+    @model_validator(mode="after")
+    def _is_not_open_by_mistake(self) -> Self:
+        """Keep what is for one's own machine on it: development shows everybody its settings, and its key is published.
+
+        Raises:
+            ValueError: If others can reach the service and nobody said that it is no production.
+        """
+        if self.is_production or _is_loopback(self.bind_address):
+            return self
+        missing = [name.upper() for name in ("environment", "secret_key") if name not in self.model_fields_set]
+        if missing:
+            must = " and ".join(missing)
+            raise ValueError(f"others can reach {self.bind_address}, so {must} must be set; ENVIRONMENT to production")
+        return self
 
     @property
     def is_production(self) -> bool:
@@ -209,8 +230,16 @@ def read_environment(*, env_file: Path | None = None, secrets_dir: Path = SECRET
 
 def _readable(error: ValidationError) -> str:
     mistakes = error.errors(include_url=False, include_context=False, include_input=False)
-    lines = [f"  {str(mistake['loc'][0]).upper()}: {_reason(mistake)}" for mistake in mistakes]
+    # Only BIND_ADDRESS is wrong because of others.
+    lines = [f"  {str((*mistake['loc'], 'bind_address')[0]).upper()}: {_reason(mistake)}" for mistake in mistakes]
     return "\n".join(["The environment is not complete or not right. Set these variables and start again:", *lines])
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 def _reason(mistake: "ErrorDetails") -> str:

@@ -1,7 +1,8 @@
 """One shape for everything the API refuses: ``{"detail": …}``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from typing import Any, cast
 
 import structlog
 from django.core.exceptions import RequestDataTooBig
@@ -9,9 +10,11 @@ from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Schema
-from ninja.errors import AuthenticationError, Throttled
+from ninja.errors import AuthenticationError, Throttled, ValidationError
 
 API_PREFIX = "/v1/"
+#: So many mistakes of one request are told, and how many more there are.
+MOST_TOLD = 20
 _log = structlog.get_logger(__name__)
 
 
@@ -51,6 +54,7 @@ def answer(api: NinjaAPI, error_type: type[Exception], status: HTTPStatus) -> No
 
 def answer_common_errors(api: NinjaAPI) -> None:
     """Let ``api`` answer what may go wrong in any operation."""
+    api.add_exception_handler(ValidationError, _invalid)
     answer(api, AuthenticationError, HTTPStatus.UNAUTHORIZED)
     api.add_exception_handler(Throttled, _too_many)
     api.add_exception_handler(RequestDataTooBig, _too_large)
@@ -66,10 +70,22 @@ def refuse(status: HTTPStatus, detail: str) -> HttpResponse:
     return response
 
 
+def refuse_fields(mistakes: Sequence[Mapping[str, Any]]) -> HttpResponse:
+    """Make the response of a request that does not fit; of many entries like `InvalidField`, some are told."""
+    told = [*mistakes[:MOST_TOLD]]
+    if len(mistakes) > len(told):
+        told.append({"type": "too_many", "loc": [], "msg": f"and {len(mistakes) - len(told):,} more"})
+    return JsonResponse({"detail": told}, status=HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
 @csrf_exempt
 def no_such_page(_request: HttpRequest) -> HttpResponse:
     """Answer an address under the API's prefix that nothing listens to."""
     return refuse(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.phrase)
+
+
+def _invalid(_request: HttpRequest, error: Exception | type[Exception]) -> HttpResponse:
+    return refuse_fields(cast("ValidationError", error).errors)
 
 
 def _too_many(_request: HttpRequest, _error: Exception | type[Exception]) -> HttpResponse:

@@ -41,6 +41,7 @@ MIDDLEWARE = [
     "project.errors.ErrorShapeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "project.nul.NulMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -65,23 +66,21 @@ TEMPLATES = [
     },
 ]
 
-# --- Database: one pool per process; a connection is checked when it is taken, so a restart heals ---
-_database: dict[str, Any] = dict(
-    dj_database_url.parse(environment.database_url.get_secret_value(), conn_max_age=0, conn_health_checks=True)
-)
+# --- Database: one pool per process, which notices by itself that a connection has broken ---
+_database: dict[str, Any] = dict(dj_database_url.parse(environment.database_url.get_secret_value(), conn_max_age=0))
+_database["ENGINE"] = "project.database"
 _database["OPTIONS"] = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
-    "pool": {
-        "min_size": 1,
-        "max_size": environment.database_pool_size,
-        "timeout": environment.database_pool_timeout,
-    },
     **_database.get("OPTIONS", {}),
 }
+DATABASE_POOL = {"max_size": environment.database_pool_size, "timeout": environment.database_pool_timeout}
+# Whether a session is one's own from one statement to the next.
+DATABASE_KEEPS_SESSIONS = environment.database_pooler == "none"
+_database["DISABLE_SERVER_SIDE_CURSORS"] = not DATABASE_KEEPS_SESSIONS
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -181,7 +180,6 @@ DRAMATIQ_BROKER = {
 # Added once the models are there, so after the ones above: their hooks before a task run last, those after it first.
 TASKS_MIDDLEWARE = [
     "project.tasks.middleware.Life",
-    "project.tasks.middleware.Connections",
     "project.tasks.middleware.DeadLetters",
     "project.tasks.middleware.Deliveries",
 ]

@@ -13,13 +13,14 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 
 from project.admin import CarefulAdmin
+from project.tasks.audit import Operator
 from project.tasks.cause import Cause
 from project.tasks.errors import TaskError
 from project.tasks.models import TaskRun
-from scheduler.clock import send, set_cursors
+from scheduler import changes
 from scheduler.columns import last_tick, late_by, next_fire, overrides, reads, run_link, state
 from scheduler.crontab import time_zones
-from scheduler.declared import is_declared, reset_overrides
+from scheduler.declared import is_declared
 from scheduler.errors import ScheduleError
 from scheduler.forms import ScheduleForm
 from scheduler.models import Schedule, Tick
@@ -90,10 +91,17 @@ class ScheduleAdmin(CarefulAdmin):
     def save_model(self, request: HttpRequest, obj: Schedule, form: Any, change: bool) -> None:
         """Write only what was edited: the clock may have moved the row on since it was read."""
         if change:
-            obj.save(update_fields=form.changed_data)
+            changes.change(obj, fields=form.changed_data, by=_operator(request))
         else:
-            obj.save()
-        set_cursors()
+            changes.create(obj, by=_operator(request))
+
+    def delete_model(self, request: HttpRequest, obj: Schedule) -> None:
+        """Delete a schedule; its ticks stay."""
+        self.delete_queryset(request, Schedule.objects.filter(id=obj.id))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        """Delete schedules; their ticks stay."""
+        changes.delete(queryset, by=_operator(request))
 
     # What people may do
 
@@ -123,9 +131,7 @@ class ScheduleAdmin(CarefulAdmin):
 
     def _switch(self, request: HttpRequest, schedules: QuerySet[Schedule], *, enabled: bool) -> None:
         word = "enabled" if enabled else "disabled"
-        changed = list(schedules.exclude(enabled=enabled))
-        Schedule.objects.filter(id__in=[schedule.id for schedule in changed]).update(enabled=enabled)
-        set_cursors()
+        changed = changes.switch(schedules, enabled=enabled, by=_operator(request))
         for schedule in changed:
             self.log_change(request, schedule, word)
         self.message_user(request, f"{len(changed)} schedule{'' if len(changed) == 1 else 's'} {word}.")
@@ -185,7 +191,7 @@ class ScheduleAdmin(CarefulAdmin):
     def _send(self, request: HttpRequest, schedule: Schedule) -> None:
         cause = Cause(source="admin", user_id=request.user.pk, schedule=schedule.name)
         try:
-            message = send(schedule, cause=cause)
+            message = changes.run_now(schedule, cause=cause, by=_operator(request))
         except (TaskError, TypeError) as error:
             self.message_user(request, f"Schedule {schedule}: {error}", messages.ERROR)
             return
@@ -194,12 +200,15 @@ class ScheduleAdmin(CarefulAdmin):
         self.message_user(request, format_html("The task of {} was sent: {}", schedule.name, link))
 
     def _reset(self, request: HttpRequest, schedule: Schedule) -> None:
-        overridden = reset_overrides(schedule)
-        set_cursors()
+        overridden = changes.reset(schedule, by=_operator(request))
         if overridden:
             self.log_change(request, schedule, f"reset to the code: {', '.join(overridden)}")
         what = ", ".join(overridden) or "nothing was changed"
         self.message_user(request, f"Schedule {schedule} follows the code again: {what}.")
+
+
+def _operator(request: HttpRequest) -> Operator:
+    return Operator(request.user.get_username(), "admin")
 
 
 @admin.register(Tick)

@@ -5,15 +5,20 @@ changed by an operator, in the admin or with SQL, and stays. A schedule that cod
 disabled, so that its ledger stays and a rollback brings it back.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from django.db import connections, transaction
 
 from project import schedules
+from project.tasks.audit import Operator, record
+from project.tasks.models import OperatorAction
 from scheduler.models import Schedule
 
+#: Who changes a schedule when a release declares it otherwise.
+CODE: Final = Operator("code", "system")
 log = structlog.get_logger(__name__)
 
 
@@ -30,7 +35,8 @@ def sync_declared() -> None:
 
 def sync_after_migrate(using: str, **_: Any) -> None:
     """Sync once the tables are there; `migrate scheduler zero` has just removed them."""
-    if Schedule._meta.db_table in connections[using].introspection.table_names():
+    needed = {Schedule._meta.db_table, OperatorAction._meta.db_table}
+    if needed.issubset(connections[using].introspection.table_names()):
         sync_declared()
 
 
@@ -47,6 +53,23 @@ def reset_overrides(schedule: Schedule) -> list[str]:
     return overridden
 
 
+def record_change(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, by: Operator, action: str = "change schedule"
+) -> None:
+    """Record what is different now about a schedule; nothing if nothing is.
+
+    Args:
+        before: What its `recorded_values` were.
+        after: What they are.
+        by: Who changed it.
+        action: What they did.
+    """
+    changed = [name for name, value in after.items() if value != before[name]]
+    if changed:
+        old, new = ({name: values[name] for name in changed} for values in (before, after))
+        record(action, target=str(after["name"]), by=by, before=old, after=new)
+
+
 def _sync(name: str, values: dict[str, Any]) -> None:
     with transaction.atomic():
         Schedule.objects.bulk_create(
@@ -58,6 +81,7 @@ def _sync(name: str, values: dict[str, Any]) -> None:
         overridden = schedule.overridden if schedule.declaration is not None else list(values)
         following = {field: value for field, value in values.items() if field not in overridden}
         _write(schedule, following | {"declaration": values})
+        record_change(schedule.recorded_values(), schedule.recorded_values() | following, by=CODE)
 
 
 def _write(schedule: Schedule, values: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 
-from project.fields import LengthField
+from project.fields import JSONField, LengthField
 from project.tasks.task import all_tasks
 from scheduler.crontab import zone
 from scheduler.errors import CronError, ScheduleError, UnknownTimeZoneError
@@ -26,7 +26,7 @@ class ScheduleForm(ScheduleModelForm):
     class Meta:
         model = Schedule
         fields = ("name", "task", "arguments", "cron", "time_zone", "enabled", "misfire", "max_lateness")
-        field_classes: ClassVar = {"max_lateness": LengthField}
+        field_classes: ClassVar = {"arguments": JSONField, "max_lateness": LengthField}
         widgets: ClassVar = {
             "cron": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
             "time_zone": forms.TextInput(attrs={"list": "time-zones", "autocomplete": "off", "spellcheck": "false"}),

@@ -97,6 +97,10 @@ class Schedule(models.Model):
         lateness = values["max_lateness"]
         return values | {"max_lateness": lateness.total_seconds() if lateness is not None else None}
 
+    def recorded_values(self) -> dict[str, Any]:
+        """What people see and edit of it, as plain JSON."""
+        return {"name": self.name} | self.declared_values()
+
     @property
     def overridden(self) -> list[str]:
         """The fields in which an operator's change stands against what code declares."""

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import structlog
 from django.db import Error as DatabaseError
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 
+from project.database.base import DatabaseWrapper
+from project.database.sessions import Session
 from project.tasks.housekeeping import Housekeeping
 from project.tasks.models import Worker
 from scheduler.timer import Timer, Watchdog
@@ -24,7 +24,9 @@ RELAY_EVERY: Final = timedelta(seconds=2)
 #: A transaction that hangs is rolled back by the end of the process: its tick stays due and is sent by another.
 STOP_SECONDS: Final = 1.5
 #: What a session may take before PostgreSQL frees what it holds, for a process that hangs or is stopped.
-SESSION: Final = "SET lock_timeout = '3s'; SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'"
+LIMITS: Final = Session(
+    (("lock_timeout", "3s"), ("statement_timeout", "5s"), ("idle_in_transaction_session_timeout", "5s")),
+)
 
 
 class SchedulerProcess:
@@ -42,7 +44,7 @@ class SchedulerProcess:
         Raises:
             Exception: Whatever ended the timer's loop, so that the process exits non-zero.
         """
-        connection_created.connect(self._limit_session)
+        DatabaseWrapper.session = LIMITS | Session((("application_name", f"runscheduler {self.sender}"),))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         housekeeping = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
@@ -76,10 +78,6 @@ class SchedulerProcess:
             else:
                 self._keeps_house = True
                 return
-
-    def _limit_session(self, connection: BaseDatabaseWrapper, **_: Any) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"{SESSION}; SET application_name = 'runscheduler {self.sender}'")
 
 
 def _give_up() -> None:

@@ -6,9 +6,9 @@ import pytest
 from django.db import connection
 from dramatiq.worker import Worker
 
+from project.tasks.connections import lent_connection
 from project.tasks.errors import RetryLater, TaskDefinitionError
 from project.tasks.policy import Policy
-from project.tasks.statements import bound_statements
 from tests import tasks_for_tests as tasks
 
 FOREVER = timedelta.max
@@ -20,12 +20,12 @@ def test_a_task_with_a_time_limit_of_a_month_runs(worker: Worker) -> None:
 
 
 @pytest.mark.parametrize("limit", [timedelta(days=30), FOREVER])
-def test_the_database_bounds_statements_as_far_as_it_can_count(db: None, limit: timedelta) -> None:
-    bound_statements(limit)
-    with connection.cursor() as cursor:
+@pytest.mark.django_db(transaction=True)
+def test_the_database_bounds_statements_as_far_as_it_can_count(limit: timedelta) -> None:
+    connection.close()
+    with lent_connection(limit=limit), connection.cursor() as cursor:
         cursor.execute("SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'")
         assert cursor.fetchone() == (2**31 - 1,)
-    bound_statements(timedelta(minutes=5))
 
 
 def test_a_retry_is_at_most_a_year_away() -> None:

@@ -99,6 +99,22 @@ def test_a_misconfigured_command_prints_the_mistakes_and_no_traceback() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "[::]", "192.0.2.7", "web.internal"])
+def test_what_is_for_development_does_not_start_where_others_can_reach_it(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"BIND_ADDRESS: others can reach .* ENVIRONMENT and SECRET_KEY"):
+        read(monkeypatch, {"BIND_ADDRESS": address})
+    with pytest.raises(ImproperlyConfigured, match="so SECRET_KEY must be set"):
+        read(monkeypatch, {"BIND_ADDRESS": address, "ENVIRONMENT": "development"})
+    assert read(monkeypatch, {"BIND_ADDRESS": address, "ENVIRONMENT": "development", "SECRET_KEY": "x" * 40})
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "[::1]", "localhost"])
+def test_on_ones_own_machine_nothing_needs_to_be_set(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    assert not read(monkeypatch, {"BIND_ADDRESS": address}).is_production
+
+
 def test_every_variable_says_what_it_is_for() -> None:
     assert [name for name, field in Environment.model_fields.items() if not field.description] == []
 

@@ -1,5 +1,6 @@
 """Claims and successes, written together."""
 
+from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
@@ -22,8 +23,10 @@ def worker_id(monkeypatch: pytest.MonkeyPatch) -> UUID:
 
 
 @pytest.fixture
-def ledger() -> Ledger:
-    return Ledger()
+def ledger() -> Iterator[Ledger]:
+    ledger = Ledger()
+    yield ledger
+    ledger.close()
 
 
 def queued_run() -> TaskRun:

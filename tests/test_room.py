@@ -1,34 +1,29 @@
 """Room for a worker's connections."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from django.db import connections
-from django.db.backends.postgresql.base import DatabaseWrapper
-from psycopg_pool import ConnectionPool
 
+from project.database.access import this_connection
+from project.database.pool import Pool
 from project.tasks.room import BESIDE, make_room
 
 
 @pytest.fixture
-def pool(db: None) -> Iterator["ConnectionPool[Any]"]:
-    connection = connections["default"]
-    assert isinstance(connection, DatabaseWrapper)
-    pool = connection.pool
-    assert pool is not None
-    sizes = pool.min_size, pool.max_size
+def pool(db: None) -> Iterator[Pool]:
+    pool = this_connection().own_pool
+    size = pool.max_size
     yield pool
-    pool.resize(*sizes)
+    pool.max_size = size
 
 
-def test_a_pool_that_is_too_small_for_the_threads_is_enlarged(pool: "ConnectionPool[Any]") -> None:
-    pool.resize(1, 4)
+def test_a_pool_that_is_too_small_for_the_threads_is_enlarged(pool: Pool) -> None:
+    pool.max_size = 4
     make_room(threads=4)
     assert pool.max_size == 4 + BESIDE
 
 
-def test_a_pool_that_is_large_enough_is_left_alone(pool: "ConnectionPool[Any]") -> None:
-    pool.resize(1, 40)
+def test_a_pool_that_is_large_enough_is_left_alone(pool: Pool) -> None:
+    pool.max_size = 40
     make_room(threads=4)
     assert pool.max_size == 40

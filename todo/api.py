@@ -17,7 +17,7 @@ router = Router(tags=["todos"], auth=bearer)
 def list_todos(request: SignedIn, page: Query[Page]) -> dict[str, object]:
     """List your todos, newest first."""
     todos = services.list_todos(user=request.auth, completed=page.completed)
-    return {"todos": todos[page.offset : page.offset + page.limit], "count": todos.count()}
+    return {"todos": list(todos[page.offset : page.offset + page.limit]), "count": todos.count()}
 
 
 @router.post("", response={201: TodoOut, **refusals(400, 401, 422)}, operation_id="create_todo")

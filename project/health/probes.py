@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import redis
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.db import connection
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -48,14 +49,23 @@ def readiness() -> Readiness:
     with _lock:
         if _answer is None or time.monotonic() - _answer[0] > ANSWER_LASTS_SECONDS:
             failing = ask_probes(settings.READINESS_PROBES)
-            alarms = [] if failing else ask_alarms(settings.READINESS_ALARMS)
+            alarms: list[str] = []
+            if not failing:
+                alarms, failing = ask_alarms(settings.READINESS_ALARMS)
             _answer = (time.monotonic(), Readiness(failing=failing, alarms=alarms))
         return _answer[1]
 
 
-def ask_alarms(paths: list[str]) -> list[str]:
-    """Call each function and return all lines they returned."""
-    return [line for path in paths for line in import_string(path)()]
+def ask_alarms(paths: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Call each function and return all lines they returned, and why the database does not answer if it does not.
+
+    They ask as requests do, with a connection of the pool, so that requests would fail as well then.
+    """
+    try:
+        return [line for path in paths for line in import_string(path)()], {}
+    except DatabaseError as error:
+        connection.close()
+        return [], {"database": f"the database does not answer requests ({type(error).__name__})"}
 
 
 def ask_probes(paths: list[str]) -> dict[str, str]:
@@ -115,11 +125,10 @@ def ping() -> None:
 @contextmanager
 def _short_connection() -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
     """Connect past the pool: a probe must neither wait for the pool nor take from it."""
-    parameters = connection.get_connection_params()
-    options = f"{parameters.pop('options', '')} -c statement_timeout={TIMEOUT_SECONDS}s"
-    parameters |= {"connect_timeout": TIMEOUT_SECONDS, "options": options}
+    parameters = connection.get_connection_params() | {"connect_timeout": TIMEOUT_SECONDS}
     try:
-        with psycopg.connect(**parameters, autocommit=True) as short:
+        with psycopg.connect(**parameters) as short:
+            short.execute(f"SET LOCAL statement_timeout = '{TIMEOUT_SECONDS}s'")
             yield short
     except psycopg.Error as error:
         raise NotReadyError(f"the database does not answer ({type(error).__name__})") from error

@@ -11,11 +11,11 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI, Query, Router, Status
 from ninja.errors import HttpError, ValidationError
 
-from project.errors import answer, refusals, refuse
+from project.errors import answer, refusals, refuse, refuse_fields
 from project.tasks import operations
 from project.tasks.audit import Operator
 from project.tasks.errors import RunStateError, TaskArgumentError, UnknownTaskError
@@ -98,7 +98,7 @@ def get_task(request: HttpRequest, run_id: UUID) -> TaskRun:
 def get_task_details(request: HttpRequest, run_id: UUID) -> TaskRun:
     """Return everything about a run, with arguments and tracebacks; for staff."""
     _reader(request)
-    return TaskRun.objects.get(id=run_id)
+    return TaskRun.objects.prefetch_related("failed_attempts").get(id=run_id)
 
 
 @router.post("/{run_id}/retry", response={202: RunOut, **_REPAIRING}, operation_id="retry_task")
@@ -181,4 +181,4 @@ def _no_such_run(_request: HttpRequest, _error: Exception | type[Exception]) -> 
 def _unfit_arguments(_request: HttpRequest, error: Exception | type[Exception]) -> HttpResponse:
     problems = cast("TaskArgumentError", error).problems
     fields = [{"type": "task_argument", "loc": ["body", "arguments", name], "msg": why} for name, why in problems]
-    return JsonResponse({"detail": fields}, status=HTTPStatus.UNPROCESSABLE_ENTITY)
+    return refuse_fields(fields)

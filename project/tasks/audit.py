@@ -5,10 +5,19 @@ from __future__ import annotations
 import getpass
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from project.tasks.models import OperatorAction
 from project.tasks.storable import storable
+
+#: What is done to one run.
+RUN_ACTIONS: Final = ("retry", "cancel", "discard", "send")
+#: Everything that is recorded.
+ACTIONS: Final = (
+    *RUN_ACTIONS, "retry all", "stop bulk retry", "pause", "resume", "prune",
+    "create schedule", "change schedule", "delete schedule", "enable schedule", "disable schedule", "run schedule",
+    "reset schedule",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -16,12 +25,12 @@ class Operator:
     """Who acts.
 
     Args:
-        name: The user's name, or the account that runs a command.
-        source: Where they act from.
+        name: The user's name, the account that runs a command, or what acts by itself.
+        source: Where they act from; ``system`` if nobody does.
     """
 
     name: str
-    source: Literal["admin", "api", "command"]
+    source: Literal["admin", "api", "command", "system"]
 
     @classmethod
     def at_the_command_line(cls) -> Operator:
@@ -45,8 +54,8 @@ def record(
     """Append what somebody did.
 
     Args:
-        action: One word, such as ``retry``.
-        target: A run's id, a queue's name, or the filter of a bulk action.
+        action: One of `ACTIONS`.
+        target: A run's id, a queue's or a schedule's name, or the filter of a bulk action.
         by: Who did it.
         reason: Why, in their words.
         before: What it was, as JSON values.

@@ -13,20 +13,17 @@ from uuid import UUID
 
 import dramatiq
 import structlog
-from django.db import connections
-from dramatiq.threading import Interrupt
 
 from project.tasks.admission import claim_run
 from project.tasks.cause import caused_by, child_of
 from project.tasks.claims import Claim
+from project.tasks.connections import lent_connection
 from project.tasks.context import running_as
 from project.tasks.described import message_in
 from project.tasks.errors import ClaimLost, Misfit, PermanentError, TaskArgumentError, UnknownTaskError
 from project.tasks.interrupts import interrupts
 from project.tasks.ledger import ledger
 from project.tasks.outcomes import record_failure, record_success
-from project.tasks.persistence import insist
-from project.tasks.statements import bound_statements
 
 if TYPE_CHECKING:
     from project.tasks.task import Task
@@ -70,11 +67,12 @@ def _run_durable(task: Task[..., Any], message: dramatiq.Message[Any]) -> None:
 def _run_fast(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:
     with (
         structlog.contextvars.bound_contextvars(task=task.actor_name, run_id=message.message_id),
-        interrupts.allowed(message.message_id, time_limit=task.policy.time_limit),
+        lent_connection(limit=task.policy.time_limit),
     ):
-        result = task.fn(**_fitting(task, task.signature.named(message.args, message.kwargs)))
-    # Only a pipeline has a use for it: there is no row to keep a result in.
-    return json.loads(task.signature.result_to_json(result)) if message.options.get("pipe_target") else None
+        with interrupts.allowed(message.message_id, time_limit=task.policy.time_limit):
+            result = task.fn(**_fitting(task, task.signature.named(message.args, message.kwargs)))
+        # Only a pipeline has a use for it: there is no row to keep a result in.
+        return json.loads(task.signature.result_to_json(result)) if message.options.get("pipe_target") else None
 
 
 def _run_claimed(task: Task[..., Any], claim: Claim) -> None:
@@ -95,12 +93,11 @@ def _run_claimed(task: Task[..., Any], claim: Claim) -> None:
 
 
 def _attempt(task: Task[..., Any], claim: Claim) -> str:
-    arguments = _fitting(task, claim.arguments)
-    # A time limit cannot interrupt a wait for the database; the database can.
-    insist(lambda: bound_statements(task.policy.time_limit))
-    with running_as(claim, time_limit=task.policy.time_limit):
-        result = task.fn(**arguments)
-    return _storable(task, result)
+    with lent_connection(limit=task.policy.time_limit):
+        arguments = _fitting(task, claim.arguments)
+        with running_as(claim, time_limit=task.policy.time_limit):
+            result = task.fn(**arguments)
+        return _storable(task, result)
 
 
 def _fitting(task: Task[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,9 +120,6 @@ def _succeed(task: Task[..., Any], claim: Claim, result: str) -> None:
 
 
 def _fail(task: Task[..., Any], claim: Claim, error: BaseException) -> None:
-    if isinstance(error, Interrupt):
-        # It may have hit the database driver in the middle of a query.
-        connections.close_all()
     state = record_failure(claim, error, policy=task.policy)
     said = message_in(error)
     log.log(*_severity(state), error_type=type(error).__name__, error=said, seconds=_age(claim), exc_info=error)

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import structlog
 from django.db import Error as DatabaseError
-from django.db import connection
 
+from project.tasks.connections import own_connection
 from project.tasks.duties import Duties
 from project.tasks.models import Worker
 from project.tasks.outbox import BROKER_ERRORS, broker
@@ -52,9 +52,9 @@ class Repeater(threading.Thread):
     def run(self) -> None:
         """Repeat until `stop` is called."""
         pause = self.every
-        while not self._stop_asked.wait(pause.total_seconds()):
-            pause = min(self._call() or self.every, self.every)
-        connection.close()
+        with own_connection() as self._connection:
+            while not self._stop_asked.wait(pause.total_seconds()):
+                pause = min(self._call() or self.every, self.every)
 
     def stop(self) -> None:
         """Let the current call end, then stop."""
@@ -65,7 +65,7 @@ class Repeater(threading.Thread):
         try:
             pause = self.do()
         except (DatabaseError, *BROKER_ERRORS) as error:
-            connection.close()
+            self._connection.discard()
             if not self._is_failing:
                 log.warning("housekeeping_failed", thread=self.name, error=str(error).strip(), cure="trying again")
             self._is_failing = True

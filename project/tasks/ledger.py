@@ -17,9 +17,11 @@ from uuid import UUID
 
 import dramatiq
 import structlog
-from django.db import DataError, connection
+from django.db import DataError
 
+from project.database.access import new_connection
 from project.tasks.claims import Claim, claim_of, this_worker
+from project.tasks.connections import MACHINERY
 from project.tasks.persistence import insist
 from project.tasks.statements import array, run_prepared
 
@@ -90,6 +92,8 @@ class Ledger:
         self._successes: list[Success] = []
         self._unwritten: dict[UUID, Success] = {}
         self._writer: threading.Thread | None = None
+        #: Kept open, and used by whose turn it is.
+        self._connection = new_connection(MACHINERY)
 
     def claim(self, message: dramatiq.Message[Any]) -> Claim | None:
         """Claim the run of a message for this worker; None if it may not start.
@@ -136,6 +140,8 @@ class Ledger:
             self._changed.notify()
         if writer is not None:
             writer.join()
+        with self._turn:
+            self._connection.close()
 
     def _write_leftovers(self) -> None:
         myself = threading.current_thread()
@@ -147,7 +153,6 @@ class Ledger:
             time.sleep(_MOMENT)
             if self._successes:
                 self.flush()
-        connection.close()
 
     def _write(self) -> None:
         with self._changed:
@@ -156,7 +161,7 @@ class Ledger:
         if not wishes and not successes:
             return
         try:
-            _serve(wishes, successes)
+            self._serve(wishes, successes)
         except Exception as error:
             log.exception("ledger_not_written", runs=len(wishes) + len(successes), cure="other workers take them over")
             for wish in wishes:
@@ -166,6 +171,28 @@ class Ledger:
         with self._changed:
             for success in successes:
                 self._unwritten.pop(success.claim.run_id, None)
+
+    def _serve(self, wishes: Sequence[_Wish], successes: Sequence[Success]) -> None:
+        messages = [wish.message for wish in wishes]
+        try:
+            written = insist(lambda: write(messages, successes), connection=self._connection)
+        except DataError as error:
+            self._serve_apart(wishes, successes, error)
+            return
+        for wish in wishes:
+            wish.claim = written.claims.get(wish.message.message_id)
+        for success in successes:
+            if success.claim.run_id not in written.kept:
+                log.warning("outcome_dropped", run_id=str(success.claim.run_id), reason="another worker has taken over")
+
+    def _serve_apart(self, wishes: Sequence[_Wish], successes: Sequence[Success], error: DataError) -> None:
+        """One result that cannot be stored must stop neither the others nor any claim."""
+        if len(successes) == 1 and not wishes:
+            successes[0].refused(error)
+            return
+        self._serve(wishes, [])
+        for success in successes:
+            self._serve([], [success])
 
 
 @dataclass(frozen=True)
@@ -199,29 +226,6 @@ def write(messages: Sequence[dramatiq.Message[Any]], successes: Sequence[Success
     rows = run_prepared(_WRITE, values)
     claims = {str(row[0]): claim_of(*row) for row in rows if row[1] is not None}
     return Written(claims=claims, kept={row[0] for row in rows if row[1] is None})
-
-
-def _serve(wishes: Sequence[_Wish], successes: Sequence[Success]) -> None:
-    try:
-        written = insist(lambda: write([wish.message for wish in wishes], successes))
-    except DataError as error:
-        _serve_apart(wishes, successes, error)
-        return
-    for wish in wishes:
-        wish.claim = written.claims.get(wish.message.message_id)
-    for success in successes:
-        if success.claim.run_id not in written.kept:
-            log.warning("outcome_dropped", run_id=str(success.claim.run_id), reason="another worker has taken over")
-
-
-def _serve_apart(wishes: Sequence[_Wish], successes: Sequence[Success], error: DataError) -> None:
-    """One result that cannot be stored must stop neither the others nor any claim."""
-    if len(successes) == 1 and not wishes:
-        successes[0].refused(error)
-        return
-    _serve(wishes, [])
-    for success in successes:
-        _serve([], [success])
 
 
 ledger = Ledger()

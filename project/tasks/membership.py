@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import structlog
-from django.db import connections
 from dramatiq.broker import Broker, MessageProxy
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Middleware
@@ -63,11 +62,8 @@ class Membership(Middleware):
     def _bury(self, names: str, broker: ServiceBroker, queues: list[str]) -> None:
         """Free at once what a process had claimed and fetched that is certainly dead."""
         worker_id, _, broker_id = names.partition("/")
-        try:
-            freed = insist(lambda: _free_runs_of(UUID(worker_id)))
-            log.warning("dead_worker_buried", worker_id=worker_id, runs=freed)
-        finally:
-            connections.close_all()
+        freed = insist(lambda: _free_runs_of(UUID(worker_id)))
+        log.warning("dead_worker_buried", worker_id=worker_id, runs=freed)
         _give_back_from(broker_id, broker=broker, queues=queues)
         self._line.say(f"buried {names}")
 

@@ -1,12 +1,10 @@
-"""What connects Dramatiq's worker to the rows: deliveries, the process's life, the database's connections."""
+"""What connects Dramatiq's worker to the rows: deliveries, the process's life, dead letters."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 import structlog
-from django.db import connections
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from dramatiq.broker import Broker, MessageProxy
@@ -59,22 +57,6 @@ class Life(Middleware):
             self._housekeeping.stop()
 
 
-class Connections(Middleware):
-    """Keeps a worker thread's database connection from one task to the next, unless it is broken."""
-
-    def after_process_message(
-        self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
-    ) -> None:
-        """Drop connections that a task left broken or in the middle of a transaction."""
-        for connection in connections.all(initialized_only=True):
-            if connection.errors_occurred or connection.in_atomic_block or connection.needs_rollback:
-                connection.close()
-
-    def before_worker_thread_shutdown(self, broker: Broker, thread: Any) -> None:
-        """Give the thread's connections back."""
-        connections.close_all()
-
-
 class DeadLetters(Middleware):
     """Makes a run dead whose message was rejected before its task was called."""
 
@@ -87,8 +69,6 @@ class DeadLetters(Middleware):
         )
         error = message._exception or MiddlewareError("its message was rejected")
         insist(lambda: _die(runs, describe(error, task=message.actor_name)))
-        # A consumer needs no connection of its own for the rest of its life.
-        connections.close_all()
 
 
 def _die(runs: QuerySet[TaskRun], described: Described) -> None:

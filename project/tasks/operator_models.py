@@ -61,14 +61,18 @@ class PausedQueue(models.Model):
 
 
 class OperatorAction(models.Model):
-    """What somebody did to runs or queues; the database refuses to change or delete it."""
+    """What somebody did to runs, queues or schedules; the database refuses to change or delete it."""
 
     id: int
     at = models.DateTimeField(db_default=Now(), db_index=True)
-    who = models.CharField(max_length=150, help_text="The user's name, or the account that ran the command.")
-    source = models.CharField(max_length=10, help_text="admin, api or command")
+    who = models.CharField(
+        max_length=150, help_text="The user's name, the account that ran the command, or what acted by itself."
+    )
+    source = models.CharField(max_length=10, help_text="admin, api, command or system")
     action = models.CharField(max_length=30)
-    target = models.CharField(max_length=200, help_text="A run's id, a queue's name, or the filter of a bulk action.")
+    target = models.CharField(
+        max_length=200, help_text="A run's id, a queue's or a schedule's name, or the filter of a bulk action."
+    )
     before = models.JSONField(default=dict, blank=True)
     after = models.JSONField(default=dict, blank=True)
     reason = models.CharField(max_length=500, blank=True)

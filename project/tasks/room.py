@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import structlog
-from django.db import connections
-from django.db.backends.postgresql.base import DatabaseWrapper
+
+from project.database.access import this_connection
 
 log = structlog.get_logger(__name__)
 
@@ -22,8 +22,7 @@ def make_room(*, threads: int) -> None:
     Args:
         threads: How many runs it executes at once.
     """
-    connection, needed = connections["default"], threads + BESIDE
-    pool = connection.pool if isinstance(connection, DatabaseWrapper) else None
-    if pool is not None and pool.max_size < needed:
+    pool, needed = this_connection().own_pool, threads + BESIDE
+    if pool.max_size < needed:
         log.warning("database_pool_enlarged", cure=f"set DATABASE_POOL_SIZE to {needed}", was=pool.max_size)
-        pool.resize(pool.min_size, needed)
+        pool.max_size = needed

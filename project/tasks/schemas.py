@@ -82,7 +82,7 @@ class RunDetails(RunOut):
     @staticmethod
     def resolve_failed_attempts(run: TaskRun) -> list[Any]:
         """Return every attempt that failed, the first one first."""
-        return list(run.failed_attempts.order_by("number"))
+        return sorted(run.failed_attempts.all(), key=lambda attempt: attempt.number)
 
 
 class RunQuery(RunFilter):

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
 
 import psycopg
-from django.db import connection
+from django.conf import settings
 
-_ready: WeakSet[psycopg.Connection[Any]] = WeakSet()
-_bounds: WeakKeyDictionary[psycopg.Connection[Any], timedelta] = WeakKeyDictionary()
+from project.database.access import this_connection
+
 #: Django's own queries carry their values in the text; preparing those would only fill the server's memory.
 _NEVER_BY_ITSELF = 1_000_000_000
-#: What PostgreSQL counts milliseconds with, and so the longest time a statement can be given.
-_MOST_MILLISECONDS = 2**31 - 1
 
 
 def run_prepared(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -28,8 +24,13 @@ def run_prepared(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     Raises:
         django.db.Error: As for any query.
     """
+    connection = this_connection()
     connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(_ready_connection()) as cursor:
+    raw: psycopg.Connection[Any] = connection.connection
+    if not settings.DATABASE_KEEPS_SESSIONS:
+        return _run_unprepared(sql, values)
+    raw.prepare_threshold = _NEVER_BY_ITSELF
+    with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
         cursor.execute(sql.encode(), values, prepare=True)
         return cursor.fetchall()
 
@@ -40,26 +41,9 @@ def array(values: Iterable[object]) -> str:
     return "{" + ",".join(f'"{value}"' for value in quoted) + "}"
 
 
-def bound_statements(limit: timedelta) -> None:
-    """Have the database end any statement of this thread's connection after this long, or after 24 days.
-
-    Raises:
-        django.db.Error: As for any query.
-    """
-    connection.ensure_connection()
-    raw: psycopg.Connection[Any] = connection.connection
-    if _bounds.get(raw) != limit:
-        with connection.wrap_database_errors:
-            milliseconds = min(int(limit.total_seconds() * 1000), _MOST_MILLISECONDS)
-            raw.execute(f"SET statement_timeout = {milliseconds}".encode())
-        _bounds[raw] = limit
-
-
-def _ready_connection() -> psycopg.Connection[Any]:
-    raw: psycopg.Connection[Any] = connection.connection
-    if raw not in _ready:
-        raw.prepare_threshold = _NEVER_BY_ITSELF
-        # Otherwise PostgreSQL plans anew for each length of the arrays, which costs more than running it.
-        raw.execute("SET plan_cache_mode = force_generic_plan")
-        _ready.add(raw)
-    return raw
+def _run_unprepared(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Run a statement where its session may be another one each time, so that nothing can be prepared."""
+    with this_connection().cursor() as cursor:
+        cursor.execute(sql, values)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows

@@ -8,6 +8,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
+from project.database.access import this_connection
 from project.registry import registry
 from todo.services import create_todo
 
@@ -52,7 +53,7 @@ def prepare_database() -> None:
     if settings.ENVIRONMENT_NAME == "development":
         add_demo_people()
     registry.ping.send()
-    connection.close_pool()  # type: ignore[attr-defined]
+    this_connection().close_pool()
 
 
 @transaction.atomic

@@ -4,15 +4,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
 from uuid import UUID
 
 import pytest
-from django.conf import settings
-from django.db import connection, connections, transaction
-from django.db.backends.postgresql.base import DatabaseWrapper
+from django.db import connection, transaction
 from dramatiq.worker import Worker as DramatiqWorker
 
+from project.database.access import this_connection
 from project.embedded.server import Server
 from project.tasks.audit import Operator
 from project.tasks.batches import Batch, settle_batches
@@ -77,9 +75,8 @@ def test_a_running_run_is_cancelled(worker: DramatiqWorker, diary: Diary) -> Non
 
 
 def test_fifty_sends_that_race_for_one_key_make_one_run(transactional_db: None) -> None:
-    pool = cast("DatabaseWrapper", connections["default"]).pool
-    assert pool is not None
-    pool.resize(1, 60)
+    pool = this_connection().own_pool
+    size, pool.max_size = pool.max_size, 60
     start = threading.Barrier(50)
 
     def send(_: int) -> UUID:
@@ -92,7 +89,7 @@ def test_fifty_sends_that_race_for_one_key_make_one_run(transactional_db: None) 
 
     with ThreadPoolExecutor(50) as threads:
         ids = list(threads.map(send, range(50)))
-    pool.resize(1, settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"])
+    pool.max_size = size
     assert set(ids) == set(TaskRun.objects.values_list("id", flat=True))
     assert len(set(ids)) == 1
 

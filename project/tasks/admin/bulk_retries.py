@@ -50,7 +50,7 @@ class BulkRetryAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show how far it is."""
         require_look(request)
-        bulk = get_object_or_404(BulkRetry, id=object_id)
+        bulk = self.row(request, object_id)
         progress = bulk_progress(bulk.id)
         context = self.page(
             request,

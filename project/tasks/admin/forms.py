@@ -7,7 +7,7 @@ from django import forms
 from django.contrib.admin.widgets import AdminSplitDateTime
 from django.forms.fields import InvalidJSONInput
 
-from project.fields import InstantField
+from project.fields import InstantField, JSONField
 from project.tasks.bulk import MOST_IN_A_STEP
 from project.tasks.declared import get_task
 from project.tasks.errors import TaskError
@@ -26,7 +26,7 @@ class ReasonForm(forms.Form):
     )
 
 
-class IndentedJSON(forms.JSONField):
+class IndentedJSON(JSONField):
     """JSON as people read it."""
 
     def prepare_value(self, value: Any) -> Any:

@@ -7,18 +7,15 @@ from django.contrib import admin
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
 
 from project.tasks.admin.columns import moment, run_link, state_badge
 from project.tasks.admin.read_only import ReadOnlyAdmin, require_look
+from project.tasks.audit import ACTIONS, RUN_ACTIONS
 from project.tasks.models import OperatorAction, TaskBatch, TaskRun, Worker
 from project.tasks.rescue import DEAD_AFTER
-
-#: What is done to one run.
-RUN_ACTIONS = ("retry", "cancel", "discard", "send")
 
 
 def _members(*states: str) -> Coalesce:
@@ -118,7 +115,7 @@ class TaskBatchAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show how far the batch is."""
         require_look(request)
-        batch = get_object_or_404(TaskBatch, id=object_id)
+        batch = self.row(request, object_id)
         members = TaskRun.objects.filter(batch=batch)
         counts = members.order_by().values_list("state").annotate(runs=Count("id"))
         rows = [(state_badge(state), state, runs) for state, runs in sorted(counts)]
@@ -148,7 +145,7 @@ class ActionFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer what operators can do."""
-        return [(name, name) for name in (*RUN_ACTIONS, "retry all", "stop bulk retry", "pause", "resume", "prune")]
+        return [(name, name) for name in ACTIONS]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the chosen ones."""
@@ -162,7 +159,7 @@ class OperatorActionAdmin(ReadOnlyAdmin):
     list_display = ("when", "who", "action", "on", "reason", "source")
     list_filter = (ActionFilter,)
     search_fields = ("who__exact", "target__exact")
-    search_help_text = "A user's name, a run's id or a queue's name."
+    search_help_text = "A user's name, a run's id, a queue's or a schedule's name."
     fields = ("at", "who", "source", "action", "target", "reason", "before", "after")
 
     @admin.display(description="when")

@@ -12,10 +12,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 
+from project.tasks.audit import Operator
 from project.tasks.cause import Cause
 from project.tasks.errors import TaskError
-from scheduler.clock import send, set_cursors
-from scheduler.declared import reset_overrides
+from scheduler import changes
 from scheduler.errors import ScheduleError
 from scheduler.models import Schedule
 from scheduler.preview import Fire, preview, utc_text
@@ -129,15 +129,15 @@ def _values(schedule: Schedule) -> dict[str, Any]:
 
 def _run(options: dict[str, Any]) -> Iterator[str]:
     schedule = _named(options["name"])
-    message = send(schedule, cause=Cause(source="command", schedule=schedule.name))
+    cause = Cause(source="command", schedule=schedule.name)
+    message = changes.run_now(schedule, cause=cause, by=Operator.at_the_command_line())
     yield _json({"name": schedule.name, "run_id": message.run_id}) if options["json"] else str(message.run_id)
 
 
 def _switch(*, enabled: bool) -> Callable[[dict[str, Any]], Iterator[str]]:
     def switch(options: dict[str, Any]) -> Iterator[str]:
         schedule = _named(options["name"])
-        Schedule.objects.filter(id=schedule.id).update(enabled=enabled)
-        set_cursors()
+        changes.switch(Schedule.objects.filter(id=schedule.id), enabled=enabled, by=Operator.at_the_command_line())
         yield _report(schedule, options)
 
     return switch
@@ -147,8 +147,7 @@ def _reset(options: dict[str, Any]) -> Iterator[str]:
     schedule = _named(options["name"])
     if schedule.declaration is None:
         raise ScheduleError(f"Schedule {schedule.name!r} is not declared in code, so there is nothing to go back to.")
-    reset_overrides(schedule)
-    set_cursors()
+    changes.reset(schedule, by=Operator.at_the_command_line())
     yield _report(schedule, options)
 
 

@@ -47,8 +47,9 @@ def check_web() -> None:
     Raises:
         CommandError: If it gives none.
     """
-    host = "127.0.0.1" if environment.bind_address == "0.0.0.0" else environment.bind_address  # noqa: S104
-    address = f"http://{host}:{environment.port}/livez"
+    bound = environment.bind_address.strip("[]")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound)  # noqa: S104
+    address = f"http://{f'[{host}]' if ':' in host else host}:{environment.port}/livez"
     try:
         urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS).close()
     except (urllib.error.URLError, OSError) as error:

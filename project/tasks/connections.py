@@ -1,0 +1,101 @@
+"""Whose database connection is whose: the machinery's own, and the one that is lent to a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from django.db import DEFAULT_DB_ALIAS, connections
+from dramatiq.threading import Interrupt
+from psycopg.pq import TransactionStatus
+
+from project.database.access import new_connection, this_connection, using
+from project.database.sessions import Session
+from project.tasks.errors import PermanentError
+
+if TYPE_CHECKING:
+    from project.database.base import DatabaseWrapper
+
+log = structlog.get_logger(__name__)
+
+#: A statement that waits this long for a lock fails and is tried again, so that it never waits for ever and a process
+#: goes on beating. Longer than `deadlock_timeout`, so that the database still finds and reports deadlocks; much shorter
+#: than the silence after which a process is presumed dead.
+LOCK_TIMEOUT = timedelta(seconds=2)
+#: The machinery's sessions. Without the second setting, PostgreSQL plans the prepared statements anew for each length
+#: of their arrays, which costs more than running them.
+MACHINERY = Session(
+    (("lock_timeout", f"{LOCK_TIMEOUT.total_seconds():g}s"), ("plan_cache_mode", "force_generic_plan")),
+)
+#: The most that PostgreSQL takes for a time-out, in milliseconds.
+_LONGEST = 2**31 - 1
+
+
+@contextmanager
+def own_connection(connection: DatabaseWrapper | None = None) -> Iterator[DatabaseWrapper]:
+    """Have all database code of this thread use a connection of the machinery's own, never a task's.
+
+    Args:
+        connection: One that is kept open; by default another one, which is given back at the end.
+    """
+    own = connection or new_connection(MACHINERY)
+    with using(own):
+        try:
+            yield own
+        finally:
+            if connection is None:
+                own.close()
+
+
+@contextmanager
+def lent_connection(*, limit: timedelta) -> Iterator[None]:
+    """Lend a task this thread's connection, and take it back as it was, or close it.
+
+    A task that does not use it costs nothing.
+
+    Args:
+        limit: The database ends each of the task's statements after this long: a time limit cannot interrupt a wait
+            for the database.
+
+    Raises:
+        PermanentError: If the task returned and left a transaction open that has changed something.
+    """
+    lent = this_connection()
+    milliseconds = min(int(limit.total_seconds() * 1000), _LONGEST)
+    lent.session = Session((("statement_timeout", str(milliseconds)),), is_lent=True)
+    is_interrupted = False
+    try:
+        yield
+        _must_be_committed(lent)
+    except Interrupt:
+        is_interrupted = True
+        raise
+    finally:
+        _take_back(lent, is_interrupted=is_interrupted)
+
+
+def _must_be_committed(lent: DatabaseWrapper) -> None:
+    if lent.connection is None or lent.connection.info.transaction_status == TransactionStatus.IDLE:
+        return
+    if lent.connection.info.transaction_status == TransactionStatus.INTRANS:
+        changed = lent.connection.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL").fetchone()
+        if not changed[0]:
+            return
+    raise PermanentError(
+        "It left a transaction open, so what it changed was rolled back: commit it, or use transaction.atomic()."
+    )
+
+
+def _take_back(lent: DatabaseWrapper, *, is_interrupted: bool) -> None:
+    if is_interrupted or lent.in_atomic_block or lent.needs_rollback:
+        # An interrupt may have hit the driver in the middle of a statement.
+        lent.discard()
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+    del lent.session
+    if lent.in_atomic_block:
+        # It would not connect again.
+        del connections[DEFAULT_DB_ALIAS]
