@@ -218,3 +218,10 @@ def patiently(*, times: int) -> str:
 @task("tests.brief", expires=timedelta(seconds=1))
 def brief() -> None:
     """Start soon or never."""
+
+
+@task("tests.fast_pair", durable=False)
+def fast_pair(first: str, second: str) -> str:
+    """Note two words."""
+    notes.append(f"{first} {second}")
+    return f"{first} {second}"

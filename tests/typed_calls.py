@@ -42,3 +42,14 @@ def wrong_calls_are_refused() -> None:
 
 def a_step_must_take_what_the_one_before_returns() -> None:
     chain(registry.ping.call(), registry.cleanup_sessions)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def ways_around_the_row_are_refused() -> None:
+    registry.cleanup_sessions.send_with_options(args=(7,))  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
+    registry.ping.message()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
+    registry.ping.message_with_options()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
+    registry.ping.delay()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
+    registry.ping.apply_async()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
+    registry.ping.s()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
+    registry.ping.send().get_result()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
+    _ = registry.ping.send() | registry.ping.send()  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]

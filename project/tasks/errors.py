@@ -22,6 +22,16 @@ class TaskDefinitionError(TaskError, ValueError):
     """A task's function cannot be a task; the message says what to change."""
 
 
+class OtherWayError(TaskError, AttributeError):
+    """A task cannot be sent like this: it would leave no row, ignore the transaction and skip the arguments' check."""
+
+    def __init__(self, task: str, name: str, instead: str) -> None:
+        super().__init__(
+            f"{name} knows nothing of the rows of task {task!r}, of transactions and its signature. Write {instead}.",
+            name=name,
+        )
+
+
 class TaskArgumentError(TaskError):
     """Arguments do not fit the task's signature; nothing was written.
 

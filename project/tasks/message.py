@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TypeVar, cast
+from typing import Never, NoReturn, TypeVar, cast
 from uuid import UUID
 
 import dramatiq
@@ -12,10 +12,11 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from project.tasks.declared import get_task
-from project.tasks.errors import ResultTimeout, ResultUnavailable, TaskFailed, WaitInTask
+from project.tasks.errors import OtherWayError, ResultTimeout, ResultUnavailable, TaskFailed, WaitInTask
 from project.tasks.interrupts import is_in_task
 from project.tasks.models import TaskRun
 from project.tasks.publication import awaits_commit
+from project.tasks.refused import COMPOSED, Refused
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -25,6 +26,18 @@ _LONGEST_PAUSE = 0.25
 
 class Message(dramatiq.Message[R_co]):
     """What sending a task returns: the key to its run and to its result."""
+
+    get_result: Refused = Refused(".result(timeout=…)")  # type: ignore[assignment]
+    #: What `dramatiq.pipeline` calls.
+    copy: Refused = Refused(COMPOSED)  # type: ignore[assignment]
+
+    def __or__(self, other: Never) -> NoReturn:
+        """Refuse to make a pipeline: what was sent is on its way.
+
+        Raises:
+            OtherWayError: Always.
+        """
+        raise OtherWayError(self.actor_name, "|", COMPOSED)
 
     @property
     def run_id(self) -> UUID:

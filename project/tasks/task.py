@@ -17,6 +17,7 @@ from project.tasks.declared import all_tasks, declare, get_task
 from project.tasks.execution import execute, take_delivery
 from project.tasks.message import Message
 from project.tasks.policy import Policy
+from project.tasks.refused import COMPOSED, PLAIN, WITH_OPTIONS, Refused
 from project.tasks.sending import Call, Options, send_runs
 from project.tasks.signature import TaskSignature
 
@@ -77,6 +78,14 @@ class Task(dramatiq.Actor[P, R]):
                 priority=policy.priority,
                 options=dict(policy.dramatiq_options()),
             )
+
+    # Dramatiq's own, and what Celery calls the same: they would bypass the row, the transaction and the signature.
+    send_with_options: Refused = Refused(WITH_OPTIONS)  # type: ignore[assignment]
+    message: Refused = Refused(COMPOSED)  # type: ignore[assignment]
+    message_with_options: Refused = Refused(COMPOSED)  # type: ignore[assignment]
+    delay: Refused = Refused(PLAIN)
+    apply_async: Refused = Refused(WITH_OPTIONS)
+    s: Refused = Refused(COMPOSED)
 
     @property
     def durable(self) -> bool:
