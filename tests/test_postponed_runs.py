@@ -29,7 +29,7 @@ def test_a_peer_that_says_later_again_and_again_uses_up_no_retries(worker: Worke
     assert not run.failed_attempts.exists()
 
 
-def test_a_run_that_was_put_off_for_too_long_is_dead_and_says_so(db: None) -> None:
+def test_a_run_that_was_put_off_for_too_long_is_dead_and_says_so(transactional_db: None) -> None:
     policy = Policy(max_retries=5, max_postponement=HOUR)
     claim = a_claim(postponements=7, postponed_since=Now() - 2 * HOUR)
     assert record_failure(claim, LATER, policy=policy) == "dead"
@@ -38,19 +38,19 @@ def test_a_run_that_was_put_off_for_too_long_is_dead_and_says_so(db: None) -> No
     assert run.error.startswith("the peer is busy\nIt has been put off since")
 
 
-def test_a_failure_between_two_postponements_counts_as_one(db: None) -> None:
+def test_a_failure_between_two_postponements_counts_as_one(transactional_db: None) -> None:
     claim = a_claim(postponements=7, postponed_since=Now() - HOUR)
     assert record_failure(claim, ValueError("x"), policy=Policy(max_retries=1)) == "retrying"
     run = TaskRun.objects.get(id=claim.run_id)
     assert (run.failures, run.postponements, run.failed_attempts.count()) == (1, 7, 1)
 
 
-def test_a_roll_out_has_a_time_of_its_own(db: None) -> None:
+def test_a_roll_out_has_a_time_of_its_own(transactional_db: None) -> None:
     claim = a_claim(error_type="RetryLater", postponements=7, postponed_since=Now() - 5 * HOUR)
     assert record_failure(claim, Misfit("unknown"), policy=Policy()) == "retrying"
 
 
-def test_the_next_attempt_is_timed_by_the_clock_of_the_database(db: None) -> None:
+def test_the_next_attempt_is_timed_by_the_clock_of_the_database(transactional_db: None) -> None:
     claim = a_claim()
     record_failure(claim, LATER, policy=Policy())
     assert TaskRun.objects.filter(

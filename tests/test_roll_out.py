@@ -79,13 +79,13 @@ def test_a_fast_message_of_a_task_that_a_worker_does_not_know_waits_for_one_that
     eventually(lambda: broker.client.zcard(f"{broker.namespace}:default.DQ.etas") == 1)
 
 
-def test_it_is_waited_for_at_least_as_long_as_a_roll_out_takes(db: None) -> None:
+def test_it_is_waited_for_at_least_as_long_as_a_roll_out_takes(transactional_db: None) -> None:
     for postponed, expected in ((ROLL_OUT - timedelta(minutes=1), "retrying"), (2 * ROLL_OUT, "dead")):
         claim = a_claim(error_type="Misfit", postponements=20, postponed_since=Now() - postponed)
         assert record_failure(claim, Misfit("unknown"), policy=Policy(max_retries=0)) == expected
 
 
-def test_a_task_that_sends_what_does_not_fit_fails_as_any_other_defect_does(db: None) -> None:
+def test_a_task_that_sends_what_does_not_fit_fails_as_any_other_defect_does(transactional_db: None) -> None:
     claim = a_claim()
     with pytest.raises(TaskArgumentError, match="valid integer") as caught:
         tasks.add.signature.from_json({"left": "x"})
@@ -96,7 +96,7 @@ def test_a_task_that_sends_what_does_not_fit_fails_as_any_other_defect_does(db: 
     ("task", "parameter", "result"), [("tests.gone", "value", {"total": 1}), ("tests.add", "left", "no number")]
 )
 def test_a_next_step_that_this_code_does_not_know_waits_with_everything_it_needs(
-    db: None, task: str, parameter: str, result: Any
+    transactional_db: None, task: str, parameter: str, result: Any
 ) -> None:
     steps = [{"id": str(uuid4()), "task": task, "queue": "mail", "parameter": parameter}, {"id": "1", "task": "later"}]
     claim = a_claim(next_steps=steps)

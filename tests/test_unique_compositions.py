@@ -60,7 +60,7 @@ def test_a_chain_whose_first_step_has_to_wait_keeps_its_steps(db: None, broker: 
     assert (run.id != elsewhere, run.state, run.next_steps[0]["task"]) == (True, "pending", "tests.add")
 
 
-def test_a_later_step_that_has_to_wait_keeps_the_steps_after_it(db: None, broker: ServiceBroker) -> None:
+def test_a_later_step_that_has_to_wait_keeps_the_steps_after_it(transactional_db: None, broker: ServiceBroker) -> None:
     elsewhere = tasks.only.send(5).run_id
     step, later = {"id": str(uuid4()), "task": "tests.only"}, {"id": str(uuid4()), "task": "tests.add"}
     record_success(a_claim(next_steps=[step, later]), json.dumps(5), policy=Policy())

@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from django.db import DataError, InterfaceError, OperationalError, transaction
+from django.db import DataError, transaction
+from django.db import Error as DatabaseError
 from django.db.models.functions import Now
 
 from project.tasks.chains import send_next_step
@@ -23,7 +24,7 @@ from project.tasks.described import Described, describe
 from project.tasks.errors import Misfit, PermanentError, Postponed, RetryLater, TaskCancelled
 from project.tasks.ledger import Success, ledger, write
 from project.tasks.models import TaskAttempt, TaskRun
-from project.tasks.persistence import insist
+from project.tasks.persistence import insist, stopping
 from project.tasks.policy import Policy
 from project.tasks.storable import storable
 
@@ -49,11 +50,11 @@ def record_success(claim: Claim, result: str, *, policy: Policy) -> None:
         return
     try:
         insist(lambda: _succeed_and_go_on(success))
-    except (OperationalError, InterfaceError):
-        raise  # the process is told to stop; another worker takes the run over
     except DataError as error:
         refused(error)
     except Exception as error:
+        if _is_left_to_others(error):
+            raise
         # Nothing of the success is written then, and its later steps are kept: a retry goes on with them.
         reason = PermanentError(f"It succeeded, but its next step cannot be sent: {_in_a_line(error, claim)}")
         record_failure(claim, reason, policy=policy)
@@ -76,9 +77,9 @@ def record_failure(claim: Claim, error: BaseException, *, policy: Policy) -> str
     described = describe(error, task=claim.task)
     try:
         return insist(lambda: _fail(claim, error, described, lambda run: _decide(run, error, policy=policy)))
-    except (OperationalError, InterfaceError):
-        raise  # the process is told to stop; another worker takes the run over
     except Exception as broken:
+        if _is_left_to_others(broken):
+            raise
         # Left as it is, the run would be executed again and again, until it looked as if it killed its workers.
         log.exception("failure_not_recorded", run_id=str(claim.run_id), cure="correct the task's policy, then retry it")
         described = described.adding(f"What follows from that could not be decided: {_in_a_line(broken, claim)}")
@@ -131,6 +132,11 @@ def _postpone(run: Any, error: Postponed, *, policy: Policy) -> timedelta | None
     if wait is None:
         run.error += f"\nIt has been put off since {run.postponed_since:%Y-%m-%d %H:%M:%S} UTC: no longer."
     return wait
+
+
+def _is_left_to_others(error: Exception) -> bool:
+    """Tell whether the process is told to stop while the database is away, so that another worker takes the run."""
+    return isinstance(error, DatabaseError) and stopping.is_set()
 
 
 def _bury(run: Any) -> None:
