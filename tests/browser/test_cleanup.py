@@ -1,5 +1,7 @@
 """The cleanup as an admin sees it: from the button to the result."""
 
+import json
+
 import pytest
 from dramatiq.worker import Worker
 from playwright.sync_api import Page, expect
@@ -67,3 +69,15 @@ def test_the_documentation_lists_the_operations_without_the_internet(page: Page)
     page.goto("/docs")
     expect(page.get_by_text("/v1/auth/token", exact=True)).to_be_visible()
     expect(page.get_by_text("/v1/todos/cleanup", exact=True)).to_be_visible()
+
+
+def test_an_operation_is_tried_out_in_the_documentation(page: Page) -> None:
+    page.goto("/docs")
+    page.get_by_text("/v1/users/", exact=True).click()
+    page.get_by_role("button", name="Try it out").click()
+    ada = {"username": "ada", "email": "ada@example.com", "password": PASSWORD}
+    page.locator(".body-param__text").fill(json.dumps(ada))
+    page.get_by_role("button", name="Execute").click()
+    expect(page.locator(".live-responses-table .response .response-col_status")).to_contain_text("200")
+    page.get_by_role("button", name="Authorize").first.click()
+    expect(page.get_by_role("heading", name="Available authorizations")).to_be_visible()
