@@ -94,11 +94,3 @@ def test_a_queue_is_paused_and_resumed_from_the_operations_page(page: Page) -> N
     page.get_by_role("button", name="Resume it").click()
     expect(page.get_by_text("Queue default goes on.")).to_be_visible()
     assert not PausedQueue.objects.exists()
-
-
-def test_the_operations_page_keeps_itself_up_to_date(page: Page) -> None:
-    sign_in(page)
-    page.goto("/admin/operations/")
-    expect(page.get_by_text("No run is dead.")).to_be_visible()
-    a_run(error="the mail server is down")
-    expect(page.get_by_text("the mail server is down")).to_be_visible(timeout=10_000)

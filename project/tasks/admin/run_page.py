@@ -70,9 +70,10 @@ def _facts(run: TaskRun) -> Iterator[tuple[str, Any]]:
     yield "Kind of failure", run.fingerprint if run.error_type else None
 
 
-def _worker(run: TaskRun) -> str:
-    worker = Worker.objects.filter(id=run.worker_id).first() if run.worker_id else None
-    return str(worker or f"{run.worker_id}, which is gone")
+def _worker(run: TaskRun) -> str | None:
+    if run.worker_id is None:
+        return None
+    return str(Worker.objects.filter(id=run.worker_id).first() or f"{run.worker_id}, which is gone")
 
 
 def _causes(run: TaskRun) -> Iterator[tuple[str, Any]]:
