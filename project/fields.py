@@ -10,7 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, model_validator
 
 #: No time from outside is earlier or later: near the ends of the calendar, a time zone leads out of it.
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 #: No duration from outside is longer: a hundred years.
 LONGEST = timedelta(days=36_500)

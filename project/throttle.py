@@ -48,6 +48,12 @@ def signed_in_user(request: HttpRequest) -> str:
     return str(request.user.pk)
 
 
+def sign_in_limit() -> str:
+    """Return how often one client may do what signing in takes."""
+    limit: str = settings.AUTH_RATE_LIMIT
+    return limit
+
+
 class Window:
     """So many in a moving window, over all processes, counted in Redis.
 
@@ -59,7 +65,7 @@ class Window:
         limit: Returns how many in what time, such as ``10/minute``.
     """
 
-    def __init__(self, scope: str, *, limit: Callable[[], str] = lambda: settings.AUTH_RATE_LIMIT) -> None:
+    def __init__(self, scope: str, *, limit: Callable[[], str]) -> None:
         self.scope = scope
         self._limit = limit
 
@@ -86,11 +92,14 @@ class Throttle(BaseThrottle):
     Args:
         scope: What is limited.
         by: What tells one client from another.
+        limit: How many in what time; what the settings say for signing in, by default.
     """
 
-    def __init__(self, scope: str, *, by: Callable[[HttpRequest], str] = network) -> None:
+    def __init__(
+        self, scope: str, *, by: Callable[[HttpRequest], str] = network, limit: Callable[[], str] = sign_in_limit
+    ) -> None:
         self.by = by
-        self._window = Window(scope)
+        self._window = Window(scope, limit=limit)
         # ninja asks for wait() in a second call, and one object serves all threads.
         self._local = threading.local()
 

@@ -70,6 +70,16 @@ def test_while_a_users_cleanup_waits_more_of_them_are_not_sent() -> None:
     assert TaskRun.objects.count() == 2
 
 
+def test_a_user_sends_so_many_cleanups_a_minute_however_fast_they_are_executed() -> None:
+    user = a_user()
+    statuses = []
+    for _ in range(62):
+        statuses.append(Api(user).post("/v1/todos/cleanup").status_code)
+        TaskRun.objects.update(state="succeeded")
+    assert statuses == [202] * 60 + [429] * 2
+    assert (TaskRun.objects.count(), Api(a_user()).post("/v1/todos/cleanup").status_code) == (60, 202)
+
+
 def test_you_see_how_your_cleanup_stands_though_somebody_else_had_asked_for_it() -> None:
     user = a_user()
     with caused_by(Cause(source="admin", user_id=a_user().pk)):

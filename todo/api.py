@@ -4,11 +4,15 @@ from ninja import Query, Router, Status
 
 from project.errors import refusals
 from project.fields import Id
+from project.throttle import Throttle, signed_in_user
 from todo import services
 from todo.models import Todo
 from todo.schemas import NewTodo, Page, Sent, TodoChanges, TodoOut, TodoPage
 from todo.tasks import cleanup_for_user
 from users.auth import SignedIn, bearer
+
+#: Of one user; while one cleanup is unfinished, asking again sends none, but a cleanup may take no time.
+MOST_CLEANUPS = "60/minute"
 
 router = Router(tags=["todos"], auth=bearer)
 
@@ -26,7 +30,12 @@ def create_todo(request: SignedIn, body: NewTodo) -> Status[Todo]:
     return Status(201, services.create_todo(user=request.auth, **body.model_dump()))
 
 
-@router.post("/cleanup", response={202: Sent, **refusals(401)}, operation_id="clean_up_todos")
+@router.post(
+    "/cleanup",
+    throttle=Throttle("cleanup", by=signed_in_user, limit=lambda: MOST_CLEANUPS),
+    response={202: Sent, **refusals(401, 429)},
+    operation_id="clean_up_todos",
+)
 def clean_up_todos(request: SignedIn) -> Status[Sent]:
     """Have your completed todos deleted; the status address says when that is done and what it came to."""
     run_id = cleanup_for_user.send(user_id=request.auth.pk).run_id

@@ -11,13 +11,13 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
 from project.client_address import client_address
-from project.throttle import Window, network
+from project.throttle import Window, network, sign_in_limit
 from users.errors import TooManyGuessesError
 from users.guessing import begin_guess
 
 #: Shared with the API's: there is one budget for both doors.
-SIGN_INS = Window("token")
-PASSWORD_CHANGES = Window("password-change")
+SIGN_INS = Window("token", limit=sign_in_limit)
+PASSWORD_CHANGES = Window("password-change", limit=sign_in_limit)
 
 
 class LoginForm(AdminAuthenticationForm):
