@@ -136,6 +136,12 @@ def alone(*, number: int) -> None:
     notes.append("end")
 
 
+@task("tests.alone_and_failing", max_concurrency=1, max_retries=1, min_backoff=timedelta(minutes=1))
+def alone_and_failing(*, is_last: bool) -> None:
+    """Fail, for good or to be tried again much later."""
+    raise PermanentError("for good") if is_last else RetryLater(after=timedelta(hours=1))
+
+
 @task("tests.parent")
 def parent() -> str:
     """Send another task."""

@@ -104,8 +104,8 @@ def test_the_broker_is_down(broker: ServiceBroker) -> None:
 
 def test_it_is_blocked_by_max_concurrency() -> None:
     a_worker()
-    a_run("running", task="tests.alone", arguments={"number": 1})
-    waiting = a_run("pending", task="tests.alone", run_after=timezone.now() + timedelta(seconds=1))
+    a_run("running", task="tests.alone", limit_key="tests.alone", arguments={"number": 1})
+    waiting = a_run("pending", task="tests.alone", limit_key="tests.alone")
     assert codes(waiting)[0] == "max_concurrency"
 
 

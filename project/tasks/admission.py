@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import dramatiq
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from project.tasks.claims import Claim
 from project.tasks.ledger import ledger, write
 from project.tasks.models import PausedQueue, TaskRun
 from project.tasks.persistence import insist
+from project.tasks.slots import lock_slots
 
 log = structlog.get_logger(__name__)
-
-#: A run that has to wait for others of its task is looked at again after this long.
-BLOCKED_FOR = timedelta(seconds=1)
 
 
 def claim_run(message: dramatiq.Message[Any], *, max_concurrency: int | None) -> Claim | None:
@@ -46,16 +42,16 @@ def _claim_if_there_is_room(message: dramatiq.Message[Any], max_concurrency: int
     # A success of this process that is not written yet would still count as running.
     ledger.flush()
     with transaction.atomic():
+        lock_slots(message.actor_name)
         if _count_running(message.actor_name) < max_concurrency:
             return write([message], []).claims.get(message.message_id)
-        _waiting(message).update(state=TaskRun.State.PENDING, run_after=timezone.now() + BLOCKED_FOR)
+        # Whoever is running now looks for the next one when it ends.
+        _waiting(message).update(state=TaskRun.State.PENDING, limit_key=message.actor_name)
         return None
 
 
 def _count_running(task: str) -> int:
-    """Count the task's running runs; the lock, kept until the transaction ends, makes others count after us."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [task])
+    """Count the task's running runs, those included that had no limit when they were sent."""
     return TaskRun.objects.filter(task=task, state=TaskRun.State.RUNNING).count()
 
 

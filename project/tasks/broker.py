@@ -227,8 +227,8 @@ def _encode(message: Message[Any]) -> bytes:
 
 
 def _end(message: Message[Any]) -> str:
-    """Say at which end of its queue a message goes: a priority below 0 lets it overtake what waits there."""
-    return "LPUSH" if message.options.get("priority", 0) < 0 else "RPUSH"
+    """Say at which end of its queue a message goes: some overtake what waits there, as those of a priority below 0."""
+    return "LPUSH" if message.options.get("front") or message.options.get("priority", 0) < 0 else "RPUSH"
 
 
 def _chunks(messages: Sequence[Message[Any]]) -> Iterator[tuple[tuple[str, str], list[str | bytes]]]:

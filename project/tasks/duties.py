@@ -12,7 +12,7 @@ from django.db import connection
 
 from project.tasks.batches import settle_batches
 from project.tasks.bulk import step_bulk_retries
-from project.tasks.outbox import BATCH, BROKER_ERRORS, expire_once, relay_once
+from project.tasks.outbox import BATCH, BROKER_ERRORS, expire_once, fill_slots, relay_once
 from project.tasks.queues import resume_due_queues
 from project.tasks.rescue import DEAD_AFTER, bury_dead_workers, free_abandoned_runs
 from project.tasks.statements import run_prepared
@@ -40,17 +40,19 @@ def _relay() -> None:
         pass
 
 
+# An index is searched for the time at which the statement came in, but not for the running clock's, which changes
+# from row to row: then every row that waits would be looked at.
 #: In the order in which they are done.
 DUTIES = (
     Duty(
         name="expire runs",
         is_due="""EXISTS (SELECT FROM tasks_taskrun WHERE state IN ('pending', 'queued', 'retrying')
-                             AND expires_at IS NOT NULL AND expires_at <= clock_timestamp())""",
+                             AND expires_at IS NOT NULL AND expires_at <= statement_timestamp())""",
         do=expire_once,
     ),
     Duty(
         name="resume queues",
-        is_due="EXISTS (SELECT FROM tasks_pausedqueue WHERE resume_at <= clock_timestamp())",
+        is_due="EXISTS (SELECT FROM tasks_pausedqueue WHERE resume_at <= statement_timestamp())",
         do=resume_due_queues,
     ),
     Duty(
@@ -65,7 +67,7 @@ DUTIES = (
     ),
     Duty(
         name="bury dead workers",
-        is_due="EXISTS (SELECT FROM tasks_worker WHERE beat_at < clock_timestamp() - %(dead_after)s::interval)",
+        is_due="EXISTS (SELECT FROM tasks_worker WHERE beat_at < statement_timestamp() - %(dead_after)s::interval)",
         do=bury_dead_workers,
     ),
     Duty(
@@ -77,13 +79,23 @@ DUTIES = (
     Duty(
         name="relay",
         is_due="""EXISTS (SELECT FROM tasks_taskrun WHERE state IN ('pending', 'retrying')
-                             AND run_after <= clock_timestamp())""",
+                             AND limit_key = '' AND run_after <= statement_timestamp())""",
         do=_relay,
+    ),
+    Duty(
+        name="fill slots",
+        is_due="""EXISTS (SELECT FROM tasks_taskrun WHERE state IN ('pending', 'retrying')
+                             AND limit_key <> '' AND run_after <= statement_timestamp())""",
+        do=fill_slots,
     ),
 )
 _UNTIL_NEXT = """
-    (SELECT extract(epoch FROM min(run_after) - clock_timestamp())::float8 FROM tasks_taskrun
-      WHERE state IN ('pending', 'retrying') AND run_after > clock_timestamp())
+    (SELECT extract(epoch FROM least(
+        (SELECT min(run_after) FROM tasks_taskrun
+          WHERE state IN ('pending', 'retrying') AND limit_key = '' AND run_after > statement_timestamp()),
+        (SELECT min(run_after) FROM tasks_taskrun
+          WHERE state IN ('pending', 'retrying') AND limit_key <> '' AND run_after > statement_timestamp())
+     ) - statement_timestamp())::float8)
 """
 _ASK = f"SELECT {_UNTIL_NEXT}, {', '.join(duty.is_due for duty in DUTIES)}"
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import dramatiq
 import structlog
+from django.db import DatabaseError
 
 from project.tasks.admission import claim_run
 from project.tasks.cause import caused_by, child_of
@@ -23,7 +24,9 @@ from project.tasks.described import message_in
 from project.tasks.errors import ClaimLost, Misfit, PermanentError, TaskArgumentError, UnknownTaskError
 from project.tasks.interrupts import interrupts
 from project.tasks.ledger import ledger
+from project.tasks.outbox import admit
 from project.tasks.outcomes import record_failure, record_success
+from project.tasks.persistence import insist
 
 if TYPE_CHECKING:
     from project.tasks.task import Task
@@ -62,6 +65,18 @@ def _run_durable(task: Task[..., Any], message: dramatiq.Message[Any]) -> None:
         claim = claim_run(message, max_concurrency=task.policy.max_concurrency) if is_first else None
         if claim is not None:
             _run_claimed(task, claim)
+    key = task.policy.limit_key(task.actor_name)
+    if claim is not None and key:
+        _let_next_start(key)
+
+
+def _let_next_start(key: str) -> None:
+    # A success that is not written yet still occupies the slot.
+    ledger.flush()
+    try:
+        insist(lambda: admit(key))
+    except DatabaseError as error:
+        log.warning("slot_left_empty", limit=key, error=str(error).strip(), cure="a duty fills it within a second")
 
 
 def _run_fast(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:

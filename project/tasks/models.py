@@ -85,6 +85,9 @@ class TaskRun(models.Model):
     )
     batch = models.ForeignKey("TaskBatch", null=True, blank=True, on_delete=models.SET_NULL, db_index=False)
     next_steps = models.JSONField(default=list, blank=True, help_text="What a chain sends when this run succeeds.")
+    limit_key = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="The limit whose slot it needs."
+    )
     bulk_id = models.UUIDField(null=True, blank=True, help_text="The bulk retry that retried it last.")
 
     class Meta:
@@ -123,7 +126,27 @@ class TaskRun(models.Model):
                 condition=Q(state__in=("succeeded", "dead", "cancelled", "expired", "discarded")),
             ),
             models.Index(fields=["-finished_at"], name="run_ended_lately", condition=Q(finished_at__isnull=False)),
-            models.Index(fields=["run_after"], name="run_to_publish", condition=Q(state__in=("pending", "retrying"))),
+            models.Index(
+                fields=["run_after"],
+                name="run_to_publish",
+                condition=Q(limit_key="", state__in=("pending", "retrying")),
+            ),
+            # What waits for a slot has indexes of its own, so that nothing else walks past it.
+            models.Index(
+                fields=["run_after"],
+                name="run_to_publish_in_slot",
+                condition=~Q(limit_key="") & Q(state__in=("pending", "retrying")),
+            ),
+            models.Index(
+                fields=["limit_key", "queue", "priority", "run_after"],
+                name="run_waiting_for_slot",
+                condition=~Q(limit_key="") & Q(state__in=("pending", "retrying")),
+            ),
+            models.Index(
+                fields=["limit_key", "state", "queue"],
+                name="run_in_slot",
+                condition=~Q(limit_key="") & Q(state__in=("queued", "running")),
+            ),
             models.Index(
                 fields=["run_after"],
                 name="run_to_publish_first",

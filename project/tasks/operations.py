@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from project.tasks.declared import get_task
 from project.tasks.described import message_in
 from project.tasks.errors import RunStateError
 from project.tasks.models import TaskRun
-from project.tasks.outbox import publish_on_commit
+from project.tasks.outbox import admit, publish_on_commit
 from project.tasks.policy import Policy
 
 #: States from which a run can be tried again.
@@ -36,6 +37,8 @@ def cancel(run_id: UUID, *, by: Operator, reason: str = "") -> TaskRun:
         else:
             run.state, run.finished_at = TaskRun.State.CANCELLED, timezone.now()
         run.save(update_fields=["state", "cancel_requested", "finished_at"])
+        if run.limit_key:
+            transaction.on_commit(partial(admit, run.limit_key), robust=True)
         record("cancel", target=str(run_id), by=by, reason=reason, before={"state": before}, after=_seen(run))
     return run
 
@@ -76,6 +79,7 @@ def try_again(run: TaskRun, *, arguments: Mapping[str, Any]) -> None:
     valid = task.signature.to_json((), arguments)
     if valid != run.arguments or run.unique_key is None:
         run.arguments, run.unique_key = valid, _key_of(run, valid, task.policy)
+    run.limit_key = task.policy.limit_key(run.task)
     _make_ready(run)
     _save_unless_taken(run)
     publish_on_commit([run])
@@ -104,7 +108,8 @@ def _locked(run_id: UUID, *, allowed: tuple[TaskRun.State, ...], action: str) ->
 
 
 def _make_ready(run: TaskRun) -> None:
-    run.state, run.run_after, run.published_at = TaskRun.State.QUEUED, timezone.now(), timezone.now()
+    run.state = TaskRun.State.PENDING if run.limit_key else TaskRun.State.QUEUED
+    run.run_after = run.published_at = timezone.now()
     run.finished_at = run.expires_at = run.progress = None
     run.failures = run.deaths = run.postponements = 0
     run.postponed_since = run.waits_for_key = None

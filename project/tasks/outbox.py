@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from project.tasks.message import Message
 from project.tasks.models import PausedQueue, TaskRun
 from project.tasks.publication import on_commit
 from project.tasks.rows import NewRun
+from project.tasks.slots import has_room, lock_slots, take_slots, waiting_keys_with_room
 from project.tasks.unique import admit_waiting
 
 if TYPE_CHECKING:
@@ -46,24 +48,65 @@ def publish_on_commit(runs: Sequence[NewRun | TaskRun]) -> None:
 
 
 def _publish_now(runs: Sequence[NewRun | TaskRun]) -> None:
+    """Publish runs, or of those that wait for a slot as many as have one."""
+    waiting = {id(run) for run in runs if run.limit_key and run.state == TaskRun.State.PENDING}
+    _hand_over([run for run in runs if id(run) not in waiting])
+    for key, queue in {(run.limit_key, run.queue) for run in runs if id(run) in waiting}:
+        if has_room(key, queue=queue):
+            admit(key, have_waited=False)
+
+
+def admit(key: str, *, have_waited: bool = True) -> None:
+    """Publish as many of the runs that wait for a slot as there are slots, the first in line first.
+
+    Args:
+        key: The name of the limit.
+        have_waited: Let them overtake what waits in the queue: it was sent after them.
+
+    Raises:
+        django.db.Error: If the database does not answer.
+    """
+    with transaction.atomic():
+        lock_slots(key)
+        runs = take_slots(key)
+        if runs:
+            on_commit(runs, partial(_hand_over, at_front=have_waited))
+
+
+def fill_slots() -> None:
+    """Publish what has a slot and nobody else has published."""
+    admit_waiting()
+    for key in waiting_keys_with_room():
+        admit(key)
+
+
+def _hand_over(runs: Sequence[NewRun | TaskRun], *, at_front: bool = False) -> None:
     """Publish runs; what the broker cannot take is left to the relay."""
+    if not runs:
+        return
     try:
-        broker().enqueue_many([message_of(run) for run in runs])
+        broker().enqueue_many([message_of(run, at_front=at_front) for run in runs])
     except BROKER_ERRORS as error:
         queued = TaskRun.objects.filter(id__in=[run.id for run in runs], state=TaskRun.State.QUEUED)
         queued.update(state=TaskRun.State.PENDING, published_at=None)
         log.warning("publish_failed", runs=len(runs), error=str(error), cure="the relay will publish them")
 
 
-def message_of(run: NewRun | TaskRun) -> Message[Any]:
+def message_of(run: NewRun | TaskRun, *, at_front: bool = False) -> Message[Any]:
     """Build the message of a run's next attempt.
 
     The broker's own id is derived from the run and the attempt, so that publishing one attempt twice
     stores one payload, and the broker can be asked whether it still holds it.
+
+    Args:
+        run: The run.
+        at_front: Let it overtake what waits in the broker's queue.
     """
     options: dict[str, Any] = {"redis_message_id": redis_message_id(run.id, run.attempts), "attempt": run.attempts}
     if run.priority:
         options["priority"] = run.priority
+    if at_front:
+        options["front"] = True
     return Message(
         queue_name=broker_queue(run.queue, deaths=run.deaths),
         actor_name=run.task,
@@ -89,7 +132,7 @@ def relay_once(*, limit: int = BATCH) -> int:
     with transaction.atomic():
         runs = list(
             TaskRun.objects.select_for_update(skip_locked=True)
-            .filter(state__in=(TaskRun.State.PENDING, TaskRun.State.RETRYING), run_after__lte=Now())
+            .filter(state__in=(TaskRun.State.PENDING, TaskRun.State.RETRYING), limit_key="", run_after__lte=Now())
             .filter(waits_for_key=None)
             .filter(Q(run_after__gt=F("created_at")) | Q(created_at__lte=Now() - GRACE))
             .exclude(queue__in=PausedQueue.objects.values("queue"))

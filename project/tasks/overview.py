@@ -24,7 +24,10 @@ _COUNT = """
     WITH unfinished AS (
         (SELECT queue, state, run_after FROM tasks_taskrun WHERE state = 'queued' ORDER BY id LIMIT %(most)s)
         UNION ALL
-        (SELECT queue, state, run_after FROM tasks_taskrun WHERE state IN ('pending', 'retrying')
+        (SELECT queue, state, run_after FROM tasks_taskrun WHERE state IN ('pending', 'retrying') AND limit_key = ''
+          ORDER BY run_after LIMIT %(most)s)
+        UNION ALL
+        (SELECT queue, state, run_after FROM tasks_taskrun WHERE state IN ('pending', 'retrying') AND limit_key <> ''
           ORDER BY run_after LIMIT %(most)s)
         UNION ALL
         (SELECT queue, state, run_after FROM tasks_taskrun WHERE state = 'running' LIMIT %(most)s)

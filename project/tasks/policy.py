@@ -78,6 +78,14 @@ class Policy:
             return None
         return f"{task}:{_digest(json.dumps(arguments, sort_keys=True))}"
 
+    def limit_key(self, task: str) -> str:
+        """Return the name of the limit whose slot a run needs; empty if it needs none.
+
+        Args:
+            task: The task's name.
+        """
+        return task if self.max_concurrency else ""
+
     def retry_in(self, error: BaseException, *, failures: int) -> timedelta | None:
         """Return how long a failed run waits for its next attempt, or None if it is dead.
 

@@ -21,7 +21,7 @@ class NewRun:
     set by the database, on its own clock: the clocks of two processes need not agree.
 
     Args:
-        state: Queued if it is due; what the database finds, if it has an `eta`.
+        state: Queued if it is due and waits for no slot; what the database finds, if it has an `eta`.
         delay: How long after now it is due; `eta` says when instead.
         expires_in: How long after now it may still start; `expires_at` says until when instead.
     """
@@ -43,6 +43,7 @@ class NewRun:
     parent_id: UUID | None
     unique_key: str | None
     waits_for_key: str | None = None
+    limit_key: str = ""
     batch_id: UUID | None = None
     next_steps: Sequence[dict[str, Any]] = ()
 
@@ -74,10 +75,11 @@ _VALUES = {value.name: _TYPES[str(value.type)] for value in fields(NewRun)}
 _NOW = "statement_timestamp()"
 #: The columns that are made of the values; the others are the values.
 _MADE = {
-    "state": f"CASE WHEN eta IS NULL THEN state WHEN eta <= {_NOW} THEN 'queued' ELSE 'pending' END",
+    "state": f"CASE WHEN eta IS NULL OR limit_key <> '' THEN state WHEN eta <= {_NOW} THEN 'queued' ELSE 'pending' END",
     "created_at": _NOW,
     "run_after": f"coalesce(eta, {_NOW} + delay)",
-    "published_at": f"CASE WHEN waits_for_key IS NULL AND coalesce(eta, {_NOW} + delay) <= {_NOW} THEN {_NOW} END",
+    "published_at": f"CASE WHEN limit_key = '' AND waits_for_key IS NULL"
+    f" AND coalesce(eta, {_NOW} + delay) <= {_NOW} THEN {_NOW} END",
     "expires_at": f"coalesce(expires_at, {_NOW} + expires_in)",
 }
 _COLUMNS = {name: name for name in _VALUES if name not in {"delay", "eta", "expires_in"}} | _MADE

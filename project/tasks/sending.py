@@ -100,7 +100,7 @@ def _keep(runs: list[NewRun], *, or_wait: bool) -> Sequence[NewRun | TaskRun]:
     """Insert the rows and return them, the unfinished run in the place of each that must be unique and is not."""
     if all(run.unique_key is None for run in runs):
         insert_runs(runs)
-        publish_on_commit([run for run in runs if run.state == TaskRun.State.QUEUED])
+        publish_on_commit([run for run in runs if run.state == TaskRun.State.QUEUED or run.limit_key])
         return runs
     with transaction.atomic(savepoint=False):
         return [_keep_unique(run, or_wait=or_wait) for run in runs]
@@ -117,7 +117,7 @@ def _keep_unique(run: NewRun, *, or_wait: bool) -> NewRun | TaskRun:
         # It may have ended between the two statements; then there is room for this one.
         if unfinished is not None:
             return unfinished
-    publish_on_commit([run] if run.state == TaskRun.State.QUEUED else [])
+    publish_on_commit([run] if run.state == TaskRun.State.QUEUED or run.limit_key else [])
     return run
 
 
@@ -125,18 +125,20 @@ def _row(call: Call[Any], options: Options, *, cause: Cause, **columns: Any) -> 
     task = call.task
     delay = max(options.delay or _NO_TIME, _NO_TIME)
     expires = task.policy.expires if options.expires is None else options.expires
+    limit_key = task.policy.limit_key(task.actor_name)
     return _new_run(
         id=options.run_id or uuid7(),
         task=task.actor_name,
         queue=options.queue or task.queue_name,
         priority=task.priority if options.priority is None else options.priority,
         arguments=call.arguments,
-        state=TaskRun.State.PENDING if delay else TaskRun.State.QUEUED,
+        state=TaskRun.State.PENDING if delay or limit_key else TaskRun.State.QUEUED,
         delay=delay,
         eta=options.eta,
         expires_in=expires if isinstance(expires, timedelta) else None,
         expires_at=expires if isinstance(expires, datetime) else None,
         unique_key=task.policy.unique_key(task.actor_name, call.arguments),
+        limit_key=limit_key,
         cause=cause,
         **columns,
     )

@@ -16,6 +16,7 @@ from project.tasks.models import PausedQueue, TaskRun, Worker
 from project.tasks.outbox import BROKER_ERRORS, broker, redis_message_id
 from project.tasks.overview import living_workers
 from project.tasks.policy import MAX_DEATHS
+from project.tasks.slots import has_room
 from project.tasks.unique import holder_of
 
 
@@ -91,9 +92,11 @@ def _blocked_by_concurrency(run: TaskRun) -> Iterator[Reason]:
     limit = task.policy.max_concurrency if task is not None else None
     if limit is None:
         return
-    running = TaskRun.objects.filter(task=run.task, state=TaskRun.State.RUNNING).count()
-    if running >= limit:
-        yield Reason("max_concurrency", f"{running} runs of {run.task!r} are running, and {limit} may at once.")
+    if run.state != TaskRun.State.QUEUED and run.limit_key and not has_room(run.limit_key, queue=run.queue):
+        yield Reason(
+            "max_concurrency",
+            f"{limit} of {run.task!r} may run at once, and as many run or are about to; it starts when one has ended.",
+        )
 
 
 def _waits_for_its_key(run: TaskRun) -> Iterator[Reason]:
@@ -136,7 +139,9 @@ def _not_at_the_broker(run: TaskRun) -> Iterator[Reason]:
     except BROKER_ERRORS as error:
         yield Reason("broker_down", f"The broker does not answer ({error}); what waits is published when it does.")
         return
-    if is_held or run.run_after > timezone.now() or PausedQueue.objects.filter(queue=run.queue).exists():
+    if is_held or run.run_after > timezone.now() or any(_blocked_by_concurrency(run)):
+        return
+    if PausedQueue.objects.filter(queue=run.queue).exists():
         return
     if run.state == TaskRun.State.QUEUED:
         yield Reason("message_lost", "The broker does not hold its message; it is published again within 30 s.")
