@@ -116,6 +116,13 @@ def test_a_sign_in_that_was_under_way_with_the_old_password_does_not_outlive_it(
     assert session.revoked_at is not None
 
 
+def test_a_session_of_which_nobody_knows_what_password_opened_it_is_over() -> None:
+    a_user("ada")
+    device = Device("ada")
+    RefreshSession.objects.update(auth_hash="")  # as the migration leaves those that were there before it
+    assert [device.get("/v1/users/me").status_code, device.refresh().status_code] == [401, 401]
+
+
 def test_you_see_where_you_are_signed_in_and_which_of_it_is_here() -> None:
     a_user("ada")
     phone, laptop, _ = (Device("ada", **{"User-Agent": agent}) for agent in ("phone", "laptop", "lost"))
