@@ -23,6 +23,7 @@ class TasksConfig(AppConfig):
         for path in settings.TASKS_MIDDLEWARE:
             get_broker().add_middleware(import_string(path)())
         import_module("project.tasks.checks")
+        import_module("project.database.checks")
         import_module(settings.TASKS_REGISTRY)
         broker = get_broker()
         if isinstance(broker, ServiceBroker):

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from project.database.checks import refuse_shared_sessions
 from scheduler.process import SchedulerProcess
 
 
@@ -14,4 +15,5 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **__: Any) -> None:
         """Run until SIGTERM."""
+        refuse_shared_sessions()
         SchedulerProcess().run()

@@ -13,6 +13,8 @@ from django_dramatiq.management.commands.rundramatiq import Command as StockComm
 from dramatiq.broker import get_broker
 from dramatiq.cli import RET_PIDFILE, setup_pidfile
 
+from project.database.checks import refuse_shared_sessions
+
 
 class Command(StockCommand):  # type: ignore[misc]  # django-dramatiq has no types
     """Run worker processes and keep them running."""
@@ -34,6 +36,7 @@ class Command(StockCommand):  # type: ignore[misc]  # django-dramatiq has no typ
         if options["watch_dir"] or options["use_gevent"] or sys.platform == "win32":
             super().handle(*args, **options)
             return
+        refuse_shared_sessions()
         command = self.supervisor_command(options)
         _write_pid_file(options["pid_file"])
         self.stdout.write(f" * Running workers: {' '.join(command[1:])}\n\n")
