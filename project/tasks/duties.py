@@ -12,6 +12,7 @@ from django.db import connection
 
 from project.tasks.batches import settle_batches
 from project.tasks.bulk import step_bulk_retries
+from project.tasks.due_queues import DUE_QUEUES
 from project.tasks.outbox import BATCH, BROKER_ERRORS, expire_once, fill_slots, relay_once
 from project.tasks.queues import resume_due_queues
 from project.tasks.rescue import DEAD_AFTER, bury_dead_workers, free_abandoned_runs
@@ -78,8 +79,7 @@ DUTIES = (
     ),
     Duty(
         name="relay",
-        is_due="""EXISTS (SELECT FROM tasks_taskrun WHERE state IN ('pending', 'retrying')
-                             AND limit_key = '' AND run_after <= statement_timestamp())""",
+        is_due=f"EXISTS ({DUE_QUEUES})",
         do=_relay,
     ),
     Duty(

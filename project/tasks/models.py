@@ -131,6 +131,11 @@ class TaskRun(models.Model):
                 name="run_to_publish",
                 condition=Q(limit_key="", state__in=("pending", "retrying")),
             ),
+            models.Index(
+                fields=["queue", "run_after"],
+                name="run_to_publish_by_queue",
+                condition=Q(limit_key="", state__in=("pending", "retrying")),
+            ),
             # What waits for a slot has indexes of its own, so that nothing else walks past it.
             models.Index(
                 fields=["run_after"],

@@ -16,9 +16,10 @@ from django.db.models.functions import Now
 from dramatiq.broker import get_broker
 from dramatiq.errors import BrokerConnectionError
 
+from project.tasks.due_queues import due_queues
 from project.tasks.last_chances import broker_queue
 from project.tasks.message import Message
-from project.tasks.models import PausedQueue, TaskRun
+from project.tasks.models import TaskRun
 from project.tasks.publication import on_commit
 from project.tasks.rows import NewRun
 from project.tasks.slots import has_room, lock_slots, take_slots, waiting_keys_with_room
@@ -135,7 +136,7 @@ def relay_once(*, limit: int = BATCH) -> int:
             .filter(state__in=(TaskRun.State.PENDING, TaskRun.State.RETRYING), limit_key="", run_after__lte=Now())
             .filter(waits_for_key=None)
             .filter(Q(run_after__gt=F("created_at")) | Q(created_at__lte=Now() - GRACE))
-            .exclude(queue__in=PausedQueue.objects.values("queue"))
+            .filter(queue__in=due_queues())
             .order_by("run_after")[:limit]
         )
         broker().enqueue_many([message_of(run) for run in runs])
