@@ -184,6 +184,12 @@ def wait_for_child_fast() -> None:
         notes.append(str(error))
 
 
+@task("tests.fast_and_short_lived", durable=False, expires=timedelta(minutes=1))
+def fast_and_short_lived(*, note: str) -> None:
+    """Leave no row, and be of no use after a minute."""
+    notes.append(note)
+
+
 @task("tests.fast", durable=False)
 def fast(*, note: str) -> None:
     """Leave no row."""

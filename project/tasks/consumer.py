@@ -46,7 +46,7 @@ class QueueConsumer(Consumer):
         self._pause = 0.0
         self._early: list[Pair] = []
         self._may_have_strays = True
-        self._is_full = False
+        self._is_full = self._is_paused = False
         self._wire = Wire(broker.client)
 
     def __next__(self) -> MessageProxy | None:
@@ -101,7 +101,9 @@ class QueueConsumer(Consumer):
             self._fetched.extend(self._fetch(room))
         finally:
             work.release(self.queue_name, room - len(self._fetched))
-        if not self._fetched:
+        if self._is_paused:
+            time.sleep(ROOM_WAIT)
+        elif not self._fetched:
             self._wait_for_message()
         return None
 
@@ -114,14 +116,18 @@ class QueueConsumer(Consumer):
         if self._early:
             early, self._early = self._early, []
             return early
-        return _pairs(self._wire.send(self._fetch_command(count))[0])
+        return self._understand(self._wire.send(self._fetch_command(count))[0])
+
+    def _understand(self, reply: list[bytes]) -> list[Pair]:
+        self._is_paused = reply == [b"paused"]
+        return [] if self._is_paused else _pairs(reply)
 
     def _wait_for_message(self, *, seconds: float = LONGEST_WAIT, count: int = 1) -> None:
         """Let Redis wake exactly one waiting worker per message, the one that waits longest, and give it that."""
         queue = f"{self.broker.namespace}:{self.queue_name}"
         wait = ("BLMOVE", queue, self.inbox, "LEFT", "RIGHT", seconds)
         waited, fetched = self._wire.attempt([(wait, self._fetch_command(count))])
-        self._early = _pairs(fetched)
+        self._early = self._understand(fetched)
         self._note_fullness(is_full=isinstance(waited, redis.OutOfMemoryError))
 
     def _note_fullness(self, *, is_full: bool) -> None:

@@ -22,6 +22,7 @@ from project.tasks.connections import lent_connection
 from project.tasks.context import running_as
 from project.tasks.described import message_in
 from project.tasks.errors import ClaimLost, Misfit, PermanentError, TaskArgumentError, UnknownTaskError
+from project.tasks.expiry import is_too_late
 from project.tasks.interrupts import interrupts
 from project.tasks.ledger import ledger
 from project.tasks.outbox import admit
@@ -80,6 +81,9 @@ def _let_next_start(key: str) -> None:
 
 
 def _run_fast(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:
+    if is_too_late(message):
+        log.warning("message_expired", task=task.actor_name, run_id=message.message_id)
+        return None
     with (
         structlog.contextvars.bound_contextvars(task=task.actor_name, run_id=message.message_id),
         lent_connection(limit=task.policy.time_limit),

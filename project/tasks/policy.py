@@ -119,7 +119,6 @@ class Policy:
             "max_backoff": _milliseconds(self.max_backoff),
             "throws": (PermanentError, TaskArgumentError, *self.dont_retry_on),
             # A row has its own time; and a run that an operator retries may be older than that.
-            **({"max_age": _milliseconds(self.expires)} if self.expires and not self.durable else {}),
         }
 
     def _is_worth_retrying(self, error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from project.tasks.audit import Operator, record
 from project.tasks.models import PausedQueue
 from project.tasks.one_by_one import one_by_one
+from project.tasks.pauses import copy_pauses_on_commit
 
 #: Who resumes a queue when its time has come.
 CLOCK: Final = Operator("clock", "system")
@@ -29,6 +30,7 @@ def pause_queue(queue: str, *, by: Operator, reason: str, resume_at: datetime | 
     with transaction.atomic():
         PausedQueue.objects.update_or_create(queue=queue, defaults=paused)
         record("pause", target=queue, by=by, reason=reason, after={"resume_at": str(resume_at or "")})
+        copy_pauses_on_commit()
 
 
 def resume_queue(queue: str, *, by: Operator, reason: str = "") -> bool:
@@ -37,6 +39,7 @@ def resume_queue(queue: str, *, by: Operator, reason: str = "") -> bool:
         was_paused = bool(PausedQueue.objects.filter(queue=queue).delete()[0])
         if was_paused:
             record("resume", target=queue, by=by, reason=reason)
+            copy_pauses_on_commit()
     return was_paused
 
 
@@ -55,4 +58,5 @@ def _resume_if_due(queue: str) -> int:
         before = {"paused_by": paused.paused_by, "reason": paused.reason, "resume_at": str(paused.resume_at)}
         record("resume", target=queue, by=CLOCK, reason="Its pause has ended.", before=before)
         paused.delete()
+        copy_pauses_on_commit()
     return 1

@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 from project.tasks.last_chances import broker_queue
 from project.tasks.models import TaskRun
 from project.tasks.outbox import broker, message_of, redis_message_id
+from project.tasks.pauses import copy_pauses
 from project.tasks.stranded import put_back_stranded
 
 log = structlog.get_logger(__name__)
@@ -71,6 +72,7 @@ def reconcile_in_turn() -> timedelta | None:
     turn = _take_turn()
     if turn is None:
         return None
+    copy_pauses()
     put_back_stranded(broker())
     is_urgent = turn.is_healing or turn.is_in_a_hurry
     cursor = _compare(turn, settle=SETTLE_IN_A_HURRY if is_urgent else SETTLE)

@@ -14,6 +14,7 @@ from django.utils import timezone
 from project.tasks.cause import Cause, current_cause
 from project.tasks.declared import get_task
 from project.tasks.errors import TaskArgumentError, UnknownTaskError
+from project.tasks.expiry import LAST_START, last_starts
 from project.tasks.ids import uuid7
 from project.tasks.message import Message
 from project.tasks.models import TaskRun
@@ -172,7 +173,8 @@ def _new_run(*, cause: Cause, **columns: Any) -> NewRun:
 
 def _send_fast(calls: Sequence[Call[Any]], options: Options) -> list[Message[Any]]:
     delay = options.delay or (options.eta - timezone.now() if options.eta else _NO_TIME)
-    messages = [_fast_message(call, options) for call in calls]
+    until = last_starts(calls, options)
+    messages = [_fast_message(call, options, until=end) for call, end in zip(calls, until, strict=True)]
     if delay <= _NO_TIME:
         broker().enqueue_many(messages)
     for message in messages if delay > _NO_TIME else []:
@@ -180,13 +182,14 @@ def _send_fast(calls: Sequence[Call[Any]], options: Options) -> list[Message[Any
     return messages
 
 
-def _fast_message(call: Call[Any], options: Options) -> Message[Any]:
+def _fast_message(call: Call[Any], options: Options, *, until: int | None) -> Message[Any]:
     priority = call.task.priority if options.priority is None else options.priority
+    told = {"priority": priority or None, LAST_START: until}
     return Message(
         queue_name=options.queue or call.task.queue_name,
         actor_name=call.task.actor_name,
         args=(),
         kwargs=dict(call.arguments),
-        options={"priority": priority} if priority else {},
+        options={name: value for name, value in told.items() if value is not None},
         message_id=str(options.run_id or uuid7()),
     )

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- fetch(namespace; broker_id, queue, count) -> {id, payload, id, payload, ...}
 -- Takes what the blocking wait put into this broker's inbox, then up to count messages in all.
+-- A paused queue gets back what was taken from it, and the answer is {"paused"}.
 local namespace, broker_id, count = KEYS[1], ARGV[1], tonumber(ARGV[3])
 local queue = namespace .. ":" .. ARGV[2]
 local inbox = namespace .. ":__inbox__." .. broker_id .. "." .. ARGV[2]
@@ -11,6 +12,12 @@ redis.call("ZADD", namespace .. ":__heartbeats__", now[1] * 1000 + math.floor(no
 local ids = redis.call("LRANGE", inbox, 0, -1)
 if #ids > 0 then
     redis.call("DEL", inbox)
+end
+if redis.call("SISMEMBER", namespace .. ":__paused__", ARGV[2]) == 1 then
+    for i = #ids, 1, -1 do
+        redis.call("LPUSH", queue, ids[i])
+    end
+    return {"paused"}
 end
 if #ids < count then
     for _, id in ipairs(redis.call("LPOP", queue, count - #ids) or {}) do
