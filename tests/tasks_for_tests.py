@@ -237,3 +237,11 @@ def fast_pair(first: str, second: str) -> str:
     """Note two words."""
     notes.append(f"{first} {second}")
     return f"{first} {second}"
+
+
+@task("tests.fast_and_patient", durable=False, max_retries=0)
+def fast_and_patient(*, times: int) -> None:
+    """Ask for another attempt that many times, and leave no row."""
+    notes.append("attempt")
+    if len(notes) <= times:
+        raise RetryLater(after=timedelta(milliseconds=10))

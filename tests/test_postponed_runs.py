@@ -29,6 +29,11 @@ def test_a_peer_that_says_later_again_and_again_uses_up_no_retries(worker: Worke
     assert not run.failed_attempts.exists()
 
 
+def test_the_fast_lane_puts_off_as_well(worker: Worker, notes: list[str]) -> None:
+    tasks.fast_and_patient.send(times=2)
+    assert eventually(lambda: notes == ["attempt"] * 3)
+
+
 def test_a_run_that_was_put_off_for_too_long_is_dead_and_says_so(transactional_db: None) -> None:
     policy = Policy(max_retries=5, max_postponement=HOUR)
     claim = a_claim(postponements=7, postponed_since=Now() - 2 * HOUR)

@@ -36,7 +36,8 @@ class Cause:
     parent_id: UUID | None = None
 
     def __post_init__(self) -> None:
-        if self.request_id:
+        plain = self.request_id.isascii() and self.request_id.isprintable()
+        if not plain or len(self.request_id) > _LONGEST_REQUEST_ID:
             object.__setattr__(self, "request_id", storable(self.request_id, _LONGEST_REQUEST_ID))
 
 

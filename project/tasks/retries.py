@@ -1,10 +1,15 @@
 """Dramatiq's retries for the fast lane, without the ways in which they lose a message."""
 
+from datetime import timedelta
 from typing import Any
 
 from dramatiq import Broker
 from dramatiq.broker import MessageProxy
+from dramatiq.common import current_millis
 from dramatiq.middleware import Retries
+
+from project.tasks.errors import Postponed
+from project.tasks.policy import Policy
 
 
 class SafeRetries(Retries):
@@ -25,7 +30,23 @@ class SafeRetries(Retries):
     ) -> None:
         """Retry the message, or bury it."""
         try:
+            if isinstance(exception, Postponed):
+                _put_off(broker, message, exception)
+                return
             super().after_process_message(broker, message, result=result, exception=exception)  # type: ignore[no-untyped-call]
         except Exception:
             message.fail()
             raise
+
+
+def _put_off(broker: Broker, message: MessageProxy, error: Postponed) -> None:
+    """Send the message again later, without counting a retry; bury it if that has gone on for too long."""
+    policy = getattr(broker.get_actor(message.actor_name), "policy", Policy())
+    now, options = current_millis(), message.options
+    since = options.setdefault("postponed_since", now)
+    options["postponements"] = options.get("postponements", 0) + 1
+    wait = policy.postpone_for(error, times=options["postponements"], so_far=timedelta(milliseconds=now - since))
+    if wait is None:
+        message.fail()
+    else:
+        broker.enqueue(message, delay=int(wait.total_seconds() * 1000))  # type: ignore[arg-type]  # as Retries does

@@ -25,8 +25,7 @@ class Stranger(dramatiq.Actor[..., Any]):
         # Dramatiq's own constructor would declare it.
         self.actor_name, self.queue_name, self.priority = name, "default", 0
         self.broker, self.fn = get_broker(), self
-        # In the fast lane Dramatiq itself tries again: for more than an hour.
-        self.options = {"max_retries": 60, "min_backoff": 5_000, "max_backoff": 120_000}
+        self.options = {}
         self.policy, self.signature = Policy(), _NoSignature(name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -16,7 +16,7 @@ _MOST = 500
 # The longest waiting of each key that nobody has.
 _NEXT = """
     SELECT DISTINCT ON (waits_for_key) id FROM tasks_taskrun AS waiting
-     WHERE state = 'pending' AND waits_for_key IS NOT NULL AND run_after <= clock_timestamp()
+     WHERE state = 'pending' AND waits_for_key IS NOT NULL AND run_after <= statement_timestamp()
        AND NOT EXISTS (SELECT FROM tasks_taskrun AS holder WHERE holder.unique_key = waiting.waits_for_key
                           AND holder.state IN ('pending', 'queued', 'running', 'retrying'))
      ORDER BY waits_for_key, id LIMIT %s
