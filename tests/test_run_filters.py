@@ -164,3 +164,15 @@ def test_a_filter_that_does_not_exist_is_refused_over_http() -> None:
     assert len(Api(user).get("/v1/tasks?state=dead&limit=1").json()["tasks"]) == 1
     answer = Api(user).get("/v1/tasks?bulk=1")
     assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", "bulk"])
+
+
+def test_a_bulk_retry_leads_to_the_runs_that_it_retried(operator: Client) -> None:
+    wanted = a_run()
+    _, address = confirmed(operator)
+    assert retried(operator, address) == {wanted}
+    a_run()
+    bulk = BulkRetry.objects.get()
+    page = operator.get(f"/admin/tasks/bulkretry/{bulk.id}/change/").content.decode()
+    assert f"?bulk_id={bulk.id}" in page
+    assert f"ended_before={bulk.filter['ended_before'][:19]}Z" in page
+    assert listed(operator, bulk_id=str(bulk.id)) == [wanted]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -110,5 +111,13 @@ class RunFilter(BaseModel):
         """Return the filter as plain JSON."""
         return self.model_dump(mode="json", exclude_none=True)
 
+    def shown(self) -> dict[str, str]:
+        """Return the filter as people read it, with times to the second."""
+        given = self.model_dump(exclude_none=True)
+        return {
+            name: f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else str(value)
+            for name, value in given.items()
+        }
+
     def __str__(self) -> str:
-        return " ".join(f"{name}={value}" for name, value in self.stored().items()) or "all runs"
+        return " ".join(f"{name}={value}" for name, value in self.shown().items()) or "all runs"

@@ -45,7 +45,7 @@ def retry_all(admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
         "Retry all that match",
         form=form,
         warning="The oldest come first. It goes on without this page, and stops when too many of them fail again.",
-        facts=[("Runs", _count(which)), *which.stored().items()],
+        facts=[("Runs", _count(which)), *which.shown().items()],
         # What the past hour was, and what had died, when the question was asked.
         action=f"?{address_of(which)}",
         label="Retry all",
