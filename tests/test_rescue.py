@@ -89,3 +89,19 @@ def test_ids_sort_by_the_time_they_were_made() -> None:
     ids = [uuid7() for _ in range(1000)]
     assert [id_.int >> 80 for id_ in ids] == sorted(id_.int >> 80 for id_ in ids)
     assert {(id_.version, id_.variant) for id_ in ids} == {(7, "specified in RFC 4122")}
+
+
+def test_a_freed_run_goes_before_everything_that_waits(
+    transactional_db: None, judge: Worker, broker: ServiceBroker
+) -> None:
+    tasks.add.send_many([tasks.add.call(number) for number in range(3)])
+    for seconds in range(3):
+        at = LONG_AGO - timedelta(seconds=seconds)
+        TaskRun.objects.create(task="tests.add", queue="default", state="pending", created_at=at, run_after=at)
+    freed = running_run(worker_id=uuid4())
+    bury_dead_workers()
+    assert relay_once(limit=1) == 1
+    assert state_of(freed) == TaskRun.State.QUEUED
+    assert relay_once() == 3
+    waiting = broker.client.lrange(f"{broker.namespace}:default", 0, -1)
+    assert waiting[0].decode() == f"{freed.id}:1"

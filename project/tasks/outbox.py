@@ -101,12 +101,12 @@ def message_of(run: NewRun | TaskRun, *, at_front: bool = False) -> Message[Any]
 
     Args:
         run: The run.
-        at_front: Let it overtake what waits in the broker's queue.
+        at_front: Let it overtake what waits in the broker's queue, as what had started when its worker died always does.
     """
     options: dict[str, Any] = {"redis_message_id": redis_message_id(run.id, run.attempts), "attempt": run.attempts}
     if run.priority:
         options["priority"] = run.priority
-    if at_front:
+    if at_front or run.deaths:
         options["front"] = True
     return Message(
         queue_name=broker_queue(run.queue, deaths=run.deaths),
@@ -131,14 +131,17 @@ def relay_once(*, limit: int = BATCH) -> int:
     """
     admit_waiting()
     with transaction.atomic():
-        runs = list(
+        due = (
             TaskRun.objects.select_for_update(skip_locked=True)
             .filter(state__in=(TaskRun.State.PENDING, TaskRun.State.RETRYING), limit_key="", run_after__lte=Now())
             .filter(waits_for_key=None)
             .filter(Q(run_after__gt=F("created_at")) | Q(created_at__lte=Now() - GRACE))
             .filter(queue__in=due_queues())
-            .order_by("run_after")[:limit]
+            .order_by("run_after")
         )
+        # What had started when its worker died has waited before all others.
+        runs = list(due.filter(deaths__gt=0)[:limit])
+        runs += due.filter(deaths=0)[: limit - len(runs)]
         broker().enqueue_many([message_of(run) for run in runs])
         TaskRun.objects.filter(id__in=[run.id for run in runs]).update(state=TaskRun.State.QUEUED, published_at=Now())
     return len(runs)
