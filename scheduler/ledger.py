@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count, F, Max
 from django.db.models.functions import Now
 
+from project.tasks.locks import unlocked
 from scheduler.models import Schedule, Tick
 
 #: How long ticks are kept.
@@ -102,8 +103,8 @@ def prune(*, kept: timedelta = KEPT, batch: int = BATCH) -> int:
     """Delete ticks older than ``kept``, a batch at a time; return how many."""
     deleted = 0
     while True:
-        old = Tick.objects.filter(created_at__lt=Now() - kept).order_by("created_at").values("id")[:batch]
-        count, _ = Tick.objects.filter(id__in=old).delete()
+        with transaction.atomic():
+            count, _ = unlocked(Tick.objects.filter(created_at__lt=Now() - kept), limit=batch).delete()
         deleted += count
         if count < batch:
             return deleted

@@ -7,9 +7,10 @@ import pytest
 from django.db import DataError
 
 from project.tasks.claims import Claim, this_worker
-from project.tasks.ledger import Ledger, Success
-from project.tasks.models import TaskRun
+from project.tasks.ledger import Ledger
+from project.tasks.models import TaskRun, Worker
 from project.tasks.outbox import message_of
+from project.tasks.writing import Success
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def worker_id(monkeypatch: pytest.MonkeyPatch) -> UUID:
     """Let this process be a worker."""
-    monkeypatch.setattr(this_worker, "id", uuid4())
+    monkeypatch.setattr(this_worker, "id", Worker.objects.create(kind="worker", hostname="here", pid=1).id)
     return this_worker.id
 
 
@@ -50,7 +51,7 @@ def must_not_be_refused(error: DataError) -> None:
 def test_a_run_is_claimed_once(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     run = queued_run()
     assert ledger.claim(message_of(run)) is not None
-    monkeypatch.setattr(this_worker, "id", uuid4())
+    monkeypatch.setattr(this_worker, "id", Worker.objects.create(kind="worker", hostname="other", pid=1).id)
     assert ledger.claim(message_of(run)) is None
 
 
@@ -67,6 +68,11 @@ def test_a_message_of_an_earlier_attempt_claims_nothing(ledger: Ledger) -> None:
     late = message_of(run)
     TaskRun.objects.filter(id=run.id).update(attempts=1)
     assert ledger.claim(late) is None
+
+
+def test_a_process_that_was_buried_claims_nothing(ledger: Ledger) -> None:
+    Worker.objects.all().delete()
+    assert ledger.claim(message_of(queued_run())) is None
 
 
 def test_a_success_is_written_soon_by_itself(ledger: Ledger) -> None:

@@ -1,15 +1,9 @@
 """Who lives and who is dead: a process beats whatever is locked, and judges nobody whom it could not have heard."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-import psycopg
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from project.tasks.claims import this_worker
@@ -17,7 +11,7 @@ from project.tasks.models import TaskRun, Worker
 from project.tasks.rescue import bury_dead_workers, free_abandoned_runs
 from project.tasks.workers import Life
 from tests.eventually import eventually
-from tests.locks import waiting_for_locks
+from tests.locks import elsewhere, in_a_thread, waiting_for_locks
 from tests.runs import a_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,34 +46,6 @@ def fall_silent(*workers: UUID) -> None:
 
 def beat_at(life: Life) -> datetime:
     return Worker.objects.get(id=life.id).beat_at
-
-
-@contextmanager
-def elsewhere() -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
-    """Open a transaction on a connection of somebody else's; it is committed at the end."""
-    database = connection.settings_dict
-    names = {"HOST": "host", "PORT": "port", "USER": "user", "PASSWORD": "password", "NAME": "dbname"}
-    target = {ours: str(database[theirs]) for theirs, ours in names.items() if database[theirs]}
-    with psycopg.connect(**target) as other, other.cursor() as cursor:  # type: ignore[arg-type]
-        yield cursor
-
-
-@contextmanager
-def in_a_thread(do: Callable[[], object]) -> Iterator[threading.Thread]:
-    """Do something beside the block, and wait for its end after it."""
-
-    def run() -> None:
-        try:
-            do()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        thread.join(timeout=10)
 
 
 def test_a_process_beats_while_the_runs_are_locked(life: Life) -> None:

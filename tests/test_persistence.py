@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -13,13 +12,12 @@ from django.db.utils import ProgrammingError
 from dramatiq.worker import Worker
 
 from project.database.access import this_connection
-from project.database.sessions import Session
-from project.tasks import ledger as ledger_module
 from project.tasks import persistence
 from project.tasks.claims import Claim, this_worker
 from project.tasks.ledger import Ledger
 from project.tasks.message import Message
 from project.tasks.models import TaskRun
+from project.tasks.models import Worker as WorkerRow
 from project.tasks.outbox import message_of
 from project.tasks.persistence import insist, stopping
 from tests import tasks_for_tests
@@ -88,8 +86,7 @@ def test_a_process_that_is_told_to_stop_insists_no_longer() -> None:
 
 
 def test_a_claim_that_waits_for_a_lock_fails_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "MACHINERY", Session((("lock_timeout", "100ms"),)))
-    monkeypatch.setattr(this_worker, "id", uuid4())
+    monkeypatch.setattr(this_worker, "id", WorkerRow.objects.create(kind="worker", hostname="here", pid=1).id)
     run = TaskRun.objects.create(task="tests.add", queue="default", state=TaskRun.State.QUEUED)
     ledger, claims = Ledger(), list[Claim | None]()
     with transaction.atomic(), connection.cursor() as cursor:

@@ -9,6 +9,7 @@ from dramatiq.worker import Worker as DramatiqWorker
 from project.tasks.broker import ServiceBroker
 from project.tasks.ids import uuid7
 from project.tasks.models import TaskRun, Worker
+from project.tasks.outbox import relay_once
 from project.tasks.policy import MAX_DEATHS
 from project.tasks.rescue import bury_dead_workers
 from tests import tasks_for_tests as tasks

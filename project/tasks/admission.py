@@ -10,10 +10,12 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from project.tasks.claims import Claim
-from project.tasks.ledger import ledger, write
+from project.tasks.ledger import ledger
+from project.tasks.locks import unlocked
 from project.tasks.models import PausedQueue, TaskRun
 from project.tasks.persistence import insist
 from project.tasks.slots import lock_slots
+from project.tasks.writing import write_unlocked
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +36,11 @@ def claim_run(message: dramatiq.Message[Any], *, max_concurrency: int | None) ->
         claim = ledger.claim(message)
     if claim is None:
         insist(lambda: _put_back_if_paused(message))
-        log.info("message_skipped", run_id=message.message_id, reason="its run is not waiting, or its queue is paused")
+        log.info(
+            "message_skipped",
+            run_id=message.message_id,
+            reason="its run is not waiting, its queue is paused, or somebody has locked it",
+        )
     return claim
 
 
@@ -44,9 +50,9 @@ def _claim_if_there_is_room(message: dramatiq.Message[Any], max_concurrency: int
     with transaction.atomic():
         lock_slots(message.actor_name)
         if _count_running(message.actor_name) < max_concurrency:
-            return write([message], []).claims.get(message.message_id)
+            return write_unlocked([message], []).claims.get(message.message_id)
         # Whoever is running now looks for the next one when it ends.
-        _waiting(message).update(state=TaskRun.State.PENDING, limit_key=message.actor_name)
+        unlocked(_waiting(message)).update(state=TaskRun.State.PENDING, limit_key=message.actor_name)
         return None
 
 
@@ -56,7 +62,9 @@ def _count_running(task: str) -> int:
 
 
 def _put_back_if_paused(message: dramatiq.Message[Any]) -> None:
-    _waiting(message).filter(queue__in=PausedQueue.objects.values("queue")).update(state=TaskRun.State.PENDING)
+    with transaction.atomic():
+        paused = _waiting(message).filter(queue__in=PausedQueue.objects.values("queue"))
+        unlocked(paused).update(state=TaskRun.State.PENDING)
 
 
 def _waiting(message: dramatiq.Message[Any]) -> QuerySet[TaskRun]:

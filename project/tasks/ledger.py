@@ -10,68 +10,34 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import dramatiq
 import structlog
-from django.db import DataError
+from django.db import DataError, OperationalError
+from psycopg.errors import LockNotAvailable
 
 from project.database.access import new_connection
-from project.tasks.claims import Claim, claim_of, this_worker
+from project.database.sessions import Session
+from project.tasks.claims import Claim
 from project.tasks.connections import MACHINERY
 from project.tasks.persistence import insist
-from project.tasks.statements import array, run_prepared
+from project.tasks.writing import Success, Written, still_ours, write, write_unlocked
 
 log = structlog.get_logger(__name__)
 
 #: How long a success waits for a claim to go with, in seconds.
 _MOMENT = 0.002
-
-# The last two lines of `claimed` let a claim be repeated whose reply was lost with the connection.
-_WRITE = """
-    WITH succeeded AS (
-        UPDATE tasks_taskrun AS run
-           SET state = 'succeeded', finished_at = clock_timestamp(), result = done.result, progress = 1,
-               error_type = '', error = '', traceback = '', fingerprint = ''
-          FROM unnest(%(done_ids)s::uuid[], %(done_attempts)s::int[], %(done_workers)s::uuid[], %(results)s::jsonb[])
-               AS done (id, attempt, worker, result)
-         WHERE run.id = done.id AND run.state = 'running'
-           AND run.attempts = done.attempt AND run.worker_id = done.worker
-     RETURNING run.id
-    ), claimed AS (
-        UPDATE tasks_taskrun AS run
-           SET state = 'running', attempts = message.attempt + 1, worker_id = %(worker)s::uuid,
-               started_at = clock_timestamp(), finished_at = NULL, progress = NULL, progress_note = ''
-          FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS message (id, attempt)
-         WHERE run.id = message.id
-           AND (run.state IN ('pending', 'queued', 'retrying') AND run.attempts = message.attempt
-                AND (run.expires_at IS NULL OR run.expires_at > clock_timestamp())
-                AND NOT EXISTS (SELECT FROM tasks_pausedqueue AS paused WHERE paused.queue = run.queue)
-                OR run.state = 'running' AND run.attempts = message.attempt + 1
-                AND run.worker_id = %(worker)s::uuid)
-     RETURNING run.id, run.attempts, run.task, run.arguments, run.source, run.user_id, run.request_id,
-               extract(epoch FROM run.started_at)::float8, run.next_steps
-    )
-    SELECT id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM succeeded UNION ALL SELECT * FROM claimed
-"""
-
-
-@dataclass(frozen=True)
-class Success:
-    """An attempt that succeeded.
-
-    Args:
-        claim: The attempt.
-        result: What the task returned, as JSON text.
-        refused: Called when the database cannot store the result.
-    """
-
-    claim: Claim
-    result: str
-    refused: Callable[[DataError], None]
+#: A row that stays locked for longer is left out: it must not stop the process. To lock each row first, so as never to
+#: wait, would cost every claim a fifth more.
+PATIENCE = timedelta(milliseconds=100)
+#: Seconds after which a success is tried again whose row somebody has locked, and that the process takes for that at
+#: its end.
+_AGAIN_AFTER, _LAST_TRIES = 0.25, 5.0
 
 
 @dataclass
@@ -91,9 +57,12 @@ class Ledger:
         self._wishes: list[_Wish] = []
         self._successes: list[Success] = []
         self._unwritten: dict[UUID, Success] = {}
+        self._locked: list[Success] = []
+        self._again_at = 0.0
         self._writer: threading.Thread | None = None
         #: Kept open, and used by whose turn it is.
-        self._connection = new_connection(MACHINERY)
+        patience = Session((("lock_timeout", f"{PATIENCE.total_seconds() * 1000:.0f}ms"),))
+        self._connection = new_connection(MACHINERY | patience)
 
     def claim(self, message: dramatiq.Message[Any]) -> Claim | None:
         """Claim the run of a message for this worker; None if it may not start.
@@ -135,6 +104,12 @@ class Ledger:
     def close(self) -> None:
         """Write what there is to write and end the thread that does so; a later success starts another."""
         self.flush()
+        deadline = time.monotonic() + _LAST_TRIES
+        while self._locked and time.monotonic() < deadline:
+            time.sleep(_AGAIN_AFTER)
+            self.flush()
+        if self._locked:
+            log.error("successes_not_written", runs=len(self._locked), cure="their rows are locked: they run again")
         with self._changed:
             writer, self._writer = self._writer, None
             self._changed.notify()
@@ -147,21 +122,27 @@ class Ledger:
         myself = threading.current_thread()
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._successes or self._writer is not myself)
+                again_after = _AGAIN_AFTER if self._locked else None
+                self._changed.wait_for(lambda: self._successes or self._writer is not myself, again_after)
             if self._writer is not myself:
                 break
             time.sleep(_MOMENT)
-            if self._successes:
+            if self._successes or self._locked:
                 self.flush()
 
     def _write(self) -> None:
         with self._changed:
             wishes, self._wishes = self._wishes, []
             successes, self._successes = self._successes, []
-        if not wishes and not successes:
-            return
+            again: list[Success] = []
+            if self._locked and time.monotonic() >= self._again_at:
+                again, self._locked = self._locked, []
+        locked: list[Success] = []
         try:
-            self._serve(wishes, successes)
+            if wishes or successes:
+                locked += self._serve(wishes, successes)
+            if again:
+                locked += self._try_again(again)
         except Exception as error:
             log.exception("ledger_not_written", runs=len(wishes) + len(successes), cure="other workers take them over")
             for wish in wishes:
@@ -169,63 +150,59 @@ class Ledger:
         for wish in wishes:
             wish.is_served = True
         with self._changed:
-            for success in successes:
+            for success in successes + again:
                 self._unwritten.pop(success.claim.run_id, None)
+            self._keep(locked)
 
-    def _serve(self, wishes: Sequence[_Wish], successes: Sequence[Success]) -> None:
+    def _keep(self, locked: list[Success]) -> None:
+        """Keep successes for later whose rows somebody has locked."""
+        if locked:
+            self._unwritten |= {success.claim.run_id: success for success in locked}
+            self._locked += locked
+            self._again_at = time.monotonic() + _AGAIN_AFTER
+
+    def _serve(self, wishes: Sequence[_Wish], successes: Sequence[Success]) -> list[Success]:
+        """Write; return the successes whose rows somebody has locked."""
         messages = [wish.message for wish in wishes]
         try:
-            written = insist(lambda: write(messages, successes), connection=self._connection)
+            written = insist(lambda: _write_what_is_free(messages, successes), connection=self._connection)
         except DataError as error:
-            self._serve_apart(wishes, successes, error)
-            return
+            return self._serve_apart(wishes, successes, error)
         for wish in wishes:
             wish.claim = written.claims.get(wish.message.message_id)
-        for success in successes:
-            if success.claim.run_id not in written.kept:
-                log.warning("outcome_dropped", run_id=str(success.claim.run_id), reason="another worker has taken over")
+        left = [success for success in successes if success.claim.run_id not in written.kept]
+        return self._look_again(left) if left else []
 
-    def _serve_apart(self, wishes: Sequence[_Wish], successes: Sequence[Success], error: DataError) -> None:
+    def _try_again(self, locked: Sequence[Success]) -> list[Success]:
+        """Write successes whose rows somebody had locked; return those that still are."""
+        written = insist(lambda: write_unlocked([], locked), connection=self._connection)
+        left = [success for success in locked if success.claim.run_id not in written.kept]
+        return self._look_again(left) if left else []
+
+    def _look_again(self, left: Sequence[Success]) -> list[Success]:
+        """Return those of the successes that were left out because somebody has locked their rows."""
+        ours = insist(lambda: still_ours(left), connection=self._connection)
+        for success in left:
+            if success.claim.run_id not in ours:
+                log.warning("outcome_dropped", run_id=str(success.claim.run_id), reason="another worker has taken over")
+        return [success for success in left if success.claim.run_id in ours]
+
+    def _serve_apart(self, wishes: Sequence[_Wish], successes: Sequence[Success], error: DataError) -> list[Success]:
         """One result that cannot be stored must stop neither the others nor any claim."""
         if len(successes) == 1 and not wishes:
             successes[0].refused(error)
-            return
+            return []
         self._serve(wishes, [])
-        for success in successes:
-            self._serve([], [success])
+        return [locked for success in successes for locked in self._serve([], [success])]
 
 
-@dataclass(frozen=True)
-class Written:
-    """What became of the messages and successes that were written together.
-
-    Args:
-        claims: The claims that were made, by message id.
-        kept: The runs whose success was recorded; the others are no longer this worker's.
-    """
-
-    claims: dict[str, Claim]
-    kept: set[UUID]
-
-
-def write(messages: Sequence[dramatiq.Message[Any]], successes: Sequence[Success]) -> Written:
-    """Claim the runs of messages and record successes, with one statement.
-
-    Raises:
-        DataError: If one of the results cannot be stored.
-    """
-    values = {
-        "ids": array(message.message_id for message in messages),
-        "attempts": array(message.options["attempt"] for message in messages),
-        "worker": str(this_worker.id),
-        "done_ids": array(success.claim.run_id for success in successes),
-        "done_attempts": array(success.claim.attempt for success in successes),
-        "done_workers": array(success.claim.worker_id for success in successes),
-        "results": array(success.result for success in successes),
-    }
-    rows = run_prepared(_WRITE, values)
-    claims = {str(row[0]): claim_of(*row) for row in rows if row[1] is not None}
-    return Written(claims=claims, kept={row[0] for row in rows if row[1] is None})
+def _write_what_is_free(messages: Sequence[dramatiq.Message[Any]], successes: Sequence[Success]) -> Written:
+    try:
+        return write(messages, successes)
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+    return write_unlocked(messages, successes)
 
 
 ledger = Ledger()

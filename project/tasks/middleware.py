@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import structlog
+from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from dramatiq.broker import Broker, MessageProxy
@@ -17,6 +18,7 @@ from project.tasks.execution import deliver
 from project.tasks.housekeeping import Housekeeping
 from project.tasks.last_chances import consumed_queues
 from project.tasks.ledger import ledger
+from project.tasks.locks import unlocked
 from project.tasks.models import TaskRun, Worker
 from project.tasks.persistence import insist, stopping
 from project.tasks.room import make_room
@@ -72,5 +74,7 @@ class DeadLetters(Middleware):
 
 
 def _die(runs: QuerySet[TaskRun], described: Described) -> None:
-    if runs.update(state=TaskRun.State.DEAD, finished_at=Now(), **asdict(described)):
+    with transaction.atomic():
+        died = unlocked(runs).update(state=TaskRun.State.DEAD, finished_at=Now(), **asdict(described))
+    if died:
         log.error("run_dead", reason=described.error, cure="see why its message was rejected, then retry the run")

@@ -18,6 +18,7 @@ from dramatiq.errors import BrokerConnectionError
 
 from project.tasks.due_queues import due_queues
 from project.tasks.last_chances import broker_queue
+from project.tasks.locks import unlocked
 from project.tasks.message import Message
 from project.tasks.models import TaskRun
 from project.tasks.publication import on_commit
@@ -89,7 +90,8 @@ def _hand_over(runs: Sequence[NewRun | TaskRun], *, at_front: bool = False) -> N
         broker().enqueue_many([message_of(run, at_front=at_front) for run in runs])
     except BROKER_ERRORS as error:
         queued = TaskRun.objects.filter(id__in=[run.id for run in runs], state=TaskRun.State.QUEUED)
-        queued.update(state=TaskRun.State.PENDING, published_at=None)
+        with transaction.atomic():
+            unlocked(queued).update(state=TaskRun.State.PENDING, published_at=None)
         log.warning("publish_failed", runs=len(runs), error=str(error), cure="the relay will publish them")
 
 
@@ -101,7 +103,7 @@ def message_of(run: NewRun | TaskRun, *, at_front: bool = False) -> Message[Any]
 
     Args:
         run: The run.
-        at_front: Let it overtake what waits in the broker's queue, as what had started when its worker died always does.
+        at_front: Let it overtake what waits in the broker's queue; what had started when its worker died always does.
     """
     options: dict[str, Any] = {"redis_message_id": redis_message_id(run.id, run.attempts), "attempt": run.attempts}
     if run.priority:
@@ -149,9 +151,15 @@ def relay_once(*, limit: int = BATCH) -> int:
 
 def expire_once() -> int:
     """Expire runs that were not started in time; return how many."""
-    return TaskRun.objects.filter(state__in=TaskRun.WAITING, expires_at__lte=Now()).update(
-        state=TaskRun.State.EXPIRED, finished_at=Now(), error="It was not started before it expired."
-    )
+    late = TaskRun.objects.filter(state__in=TaskRun.WAITING, expires_at__lte=Now())
+    error = "It was not started before it expired."
+    expired = 0
+    while True:
+        with transaction.atomic():
+            some = unlocked(late, limit=BATCH).update(state=TaskRun.State.EXPIRED, finished_at=Now(), error=error)
+        expired += some
+        if some < BATCH:
+            return expired
 
 
 def broker() -> ServiceBroker:

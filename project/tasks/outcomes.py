@@ -22,11 +22,12 @@ from project.tasks.chains import send_next_step
 from project.tasks.claims import Claim
 from project.tasks.described import Described, describe
 from project.tasks.errors import Misfit, PermanentError, Postponed, RetryLater, TaskCancelled
-from project.tasks.ledger import Success, ledger, write
+from project.tasks.ledger import ledger
 from project.tasks.models import TaskAttempt, TaskRun
 from project.tasks.persistence import insist, stopping
 from project.tasks.policy import Policy
 from project.tasks.storable import storable
+from project.tasks.writing import Success, write
 
 log = structlog.get_logger(__name__)
 

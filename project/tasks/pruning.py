@@ -12,6 +12,7 @@ from django.utils import timezone
 from pydantic import BaseModel, ConfigDict
 
 from project.tasks.ids import first_uuid7
+from project.tasks.locks import unlocked
 from project.tasks.models import TaskBatch, TaskRun
 
 #: How many runs one transaction deletes.
@@ -89,5 +90,7 @@ def _delete(state: str, ended_before: datetime, *, after: UUID, before: UUID, li
 
 
 def _delete_batches(ended_before: datetime) -> int:
-    empty = TaskBatch.objects.filter(finished_at__lt=ended_before, taskrun=None).order_by("id").values("id")[:BATCH]
-    return TaskBatch.objects.filter(id__in=list(empty.values_list("id", flat=True))).delete()[0]
+    empty = TaskBatch.objects.filter(finished_at__lt=ended_before, taskrun=None)
+    with transaction.atomic():
+        ids = list(empty.order_by("id").values_list("id", flat=True)[:BATCH])
+        return unlocked(TaskBatch.objects.filter(id__in=ids)).delete()[0]
