@@ -1,6 +1,7 @@
 """Django's settings, built from the environment."""
 
 import zoneinfo
+from datetime import timedelta
 from typing import Any
 
 import dj_database_url
@@ -182,4 +183,7 @@ TASKS_MIDDLEWARE = [
     "project.tasks.middleware.Life",
     "project.tasks.middleware.DeadLetters",
     "project.tasks.middleware.Deliveries",
+    "project.tasks.hard_limit.HardLimit",
 ]
+# A task that goes on for so long after its time limit has its process replaced.
+TASKS_TIME_LIMIT_GRACE = timedelta(seconds=30)

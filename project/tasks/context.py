@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -57,9 +57,9 @@ def current_run() -> RunContext | None:
 
 
 @contextmanager
-def running_as(claim: Claim, *, time_limit: timedelta) -> Iterator[None]:
+def running_as(claim: Claim, *, time_limit: timedelta, give_up: Callable[[], object]) -> Iterator[None]:
     """Make the claimed run the current one, and let it be interrupted."""
-    with interrupts.allowed(str(claim.run_id), time_limit=time_limit) as running:
+    with interrupts.allowed(str(claim.run_id), time_limit=time_limit, give_up=give_up) as running:
         token = _context.set(RunContext(claim.run_id, claim.attempt, running))
         try:
             yield

@@ -125,5 +125,19 @@ class TimeLimitExceeded(Interrupt):
     """Raised inside a running task that used up its time limit; catch it only to clean up."""
 
 
+class HardTimeLimitExceeded(TimeLimitExceeded):
+    """Recorded for a task that went on after its time limit until its process was replaced.
+
+    Args:
+        time_limit: Its time limit.
+    """
+
+    def __init__(self, time_limit: timedelta) -> None:
+        super().__init__(
+            f"It did not end at its time limit of {time_limit.total_seconds():g} s, so its process was replaced: no "
+            "exception reaches a thread in a blocking C call. Give such calls time-outs of their own."
+        )
+
+
 class ClaimLost(Interrupt):
     """Raised inside a running task whose worker was presumed dead: another worker has the run now."""

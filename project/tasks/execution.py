@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,17 +16,25 @@ import dramatiq
 import structlog
 from django.db import DatabaseError
 
+from project.tasks.acks import NACK
 from project.tasks.admission import claim_run
 from project.tasks.cause import caused_by, child_of
 from project.tasks.claims import Claim
 from project.tasks.connections import lent_connection
 from project.tasks.context import running_as
 from project.tasks.described import message_in
-from project.tasks.errors import ClaimLost, Misfit, PermanentError, TaskArgumentError, UnknownTaskError
+from project.tasks.errors import (
+    ClaimLost,
+    HardTimeLimitExceeded,
+    Misfit,
+    PermanentError,
+    TaskArgumentError,
+    UnknownTaskError,
+)
 from project.tasks.expiry import is_too_late
 from project.tasks.interrupts import interrupts
 from project.tasks.ledger import ledger
-from project.tasks.outbox import admit
+from project.tasks.outbox import admit, broker
 from project.tasks.outcomes import record_failure, record_success
 from project.tasks.persistence import insist
 
@@ -88,7 +97,8 @@ def _run_fast(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:
         structlog.contextvars.bound_contextvars(task=task.actor_name, run_id=message.message_id),
         lent_connection(limit=task.policy.time_limit),
     ):
-        with interrupts.allowed(message.message_id, time_limit=task.policy.time_limit):
+        give_up = partial(_bury, message)
+        with interrupts.allowed(message.message_id, time_limit=task.policy.time_limit, give_up=give_up):
             result = task.fn(**_fitting(task, task.signature.named(message.args, message.kwargs)))
         # Only a pipeline has a use for it: there is no row to keep a result in.
         return json.loads(task.signature.result_to_json(result)) if message.options.get("pipe_target") else None
@@ -114,9 +124,18 @@ def _run_claimed(task: Task[..., Any], claim: Claim) -> None:
 def _attempt(task: Task[..., Any], claim: Claim) -> str:
     with lent_connection(limit=task.policy.time_limit):
         arguments = _fitting(task, claim.arguments)
-        with running_as(claim, time_limit=task.policy.time_limit):
+        with running_as(claim, time_limit=task.policy.time_limit, give_up=partial(_give_up, task, claim)):
             result = task.fn(**arguments)
         return _storable(task, result)
+
+
+def _give_up(task: Task[..., Any], claim: Claim) -> None:
+    record_failure(claim, HardTimeLimitExceeded(task.policy.time_limit), policy=task.policy)
+
+
+def _bury(message: dramatiq.Message[Any]) -> None:
+    log.error("message_dead", task=message.actor_name, run_id=message.message_id, reason="it does not end")
+    broker().acks.add(message.queue_name, message.options["redis_message_id"], NACK)
 
 
 def _fitting(task: Task[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -31,10 +31,12 @@ class Running:
     Args:
         key: The run's id, or the message's.
         deadline: When its time limit is used up, on the monotonic clock.
+        give_up: Records that it did not end, before its process is ended.
     """
 
     key: str
     deadline: float
+    give_up: Callable[[], object]
     thread_id: int = field(default_factory=threading.get_ident)
     interrupted: bool = False
 
@@ -49,13 +51,18 @@ class Interrupts:
         self._watch: threading.Thread | None = None
 
     @contextmanager
-    def allowed(self, key: str, *, time_limit: timedelta) -> Iterator[Running]:
+    def allowed(self, key: str, *, time_limit: timedelta, give_up: Callable[[], object]) -> Iterator[Running]:
         """Let the block be interrupted from outside, and by its time limit.
+
+        Args:
+            key: The run's id, or the message's.
+            time_limit: How long it may run.
+            give_up: Called from another thread, right before the process is ended because the block does not end.
 
         Raises:
             Interrupt: Whatever it was interrupted with.
         """
-        running = Running(key, time.monotonic() + time_limit.total_seconds())
+        running = Running(key, time.monotonic() + time_limit.total_seconds(), give_up)
         self._start_watch()
         token = _in_task.set(True)
         with self._lock:
@@ -78,6 +85,12 @@ class Interrupts:
             running.interrupted = True
             raise_thread_exception(running.thread_id, error)
             return True
+
+    def stuck(self, *, after: timedelta) -> list[Running]:
+        """Return what still runs so long after its time limit."""
+        latest = time.monotonic() - after.total_seconds()
+        with self._lock:
+            return [running for running in self._running.values() if running.deadline < latest]
 
     def _start_watch(self) -> None:
         if self._watch is None or not self._watch.is_alive():

@@ -16,6 +16,8 @@ class AcceptanceRegistry(TasksRegistry):
     member = tasks.member
     double = tasks.double
     brief = tasks.brief
+    stuck = tasks.stuck
+    stuck_fast = tasks.stuck_fast
     only_one = tasks.only_one
     break_thread = tasks.break_thread
 

@@ -151,6 +151,20 @@ def break_thread() -> None:
     get_broker().work.task_done = lambda: 1 / 0  # type: ignore[attr-defined]
 
 
+@task("acceptance.stuck", max_retries=0, time_limit=timedelta(seconds=1))
+def stuck(*, label: str) -> None:
+    """Wait where no exception arrives."""
+    diary().write("began", label)
+    time.sleep(600)
+
+
+@task("acceptance.stuck_fast", durable=False, max_retries=0, time_limit=timedelta(seconds=1))
+def stuck_fast(*, label: str) -> None:
+    """Wait as `stuck` does, without a row."""
+    diary().write("began", label)
+    time.sleep(600)
+
+
 @task("acceptance.only_one", unique=True)
 def only_one(*, key: str) -> None:
     """Be sent again and again, and run once."""
