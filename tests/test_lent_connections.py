@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 from dramatiq.worker import Worker
 
@@ -100,6 +101,25 @@ def test_a_task_that_does_not_use_the_database_takes_no_connection(
         patched.setattr(DatabaseWrapper, "get_new_connection", refuse)
         with lent_connection(limit=timedelta(seconds=1)):
             pass
+
+
+@task("tests.spoil_async", max_retries=0)
+async def spoil_async(*, sql: str) -> None:
+    """Change the session of coroutines and leave it like that."""
+    await sync_to_async(spoil.signature.fn)(sql=sql)
+
+
+@task("tests.look_async", max_retries=0)
+async def look_async() -> str:
+    """Tell what the session of coroutines looks like."""
+    return str(await sync_to_async(look.signature.fn)())
+
+
+def test_no_coroutine_meets_what_another_left_in_its_session(worker: Worker) -> None:
+    before = look_async.send().result()
+    for sql in ["SET search_path = nowhere", "SET default_transaction_read_only = on", "BEGIN"]:
+        spoil_async.send(sql=sql).result()
+        assert look_async.send().result() == before
 
 
 def _what_is_met_after(sql: str) -> set[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-import structlog
+from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, connections
 from dramatiq.threading import Interrupt
 from psycopg.pq import TransactionStatus
@@ -19,7 +20,8 @@ from project.tasks.errors import PermanentError
 if TYPE_CHECKING:
     from project.database.base import DatabaseWrapper
 
-log = structlog.get_logger(__name__)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: A statement that waits this long for a lock fails and is tried again, so that it never waits for ever and a process
 #: goes on beating. Longer than `deadlock_timeout`, so that the database still finds and reports deadlocks; much shorter
@@ -75,6 +77,33 @@ def lent_connection(*, limit: timedelta) -> Iterator[None]:
         raise
     finally:
         _take_back(lent, is_interrupted=is_interrupted)
+
+
+def giving_back(fn: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Return a coroutine function that gives back, as it was, the connection that database code of coroutines uses.
+
+    All coroutines of a process share one, in a thread of its own, so that it is put right only between their calls.
+    """
+
+    @wraps(fn)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await fn(*args, **kwargs)
+        finally:
+            await sync_to_async(_give_back)()
+
+    return run
+
+
+def _give_back() -> None:
+    shared = this_connection()
+    if shared.in_atomic_block:
+        return
+    if not shared.session.is_lent:
+        # The first time it was taken as anybody's.
+        shared.session = Session(is_lent=True)
+        shared.discard()
+    shared.close()
 
 
 def _must_be_committed(lent: DatabaseWrapper) -> None:

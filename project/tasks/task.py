@@ -13,6 +13,7 @@ from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from dramatiq.broker import get_broker
 
 from project.tasks.cause import Cause
+from project.tasks.connections import giving_back
 from project.tasks.declared import all_tasks, declare, get_task
 from project.tasks.execution import execute, take_delivery
 from project.tasks.message import Message
@@ -71,7 +72,7 @@ class Task(dramatiq.Actor[P, R]):
         self.fn = cast("Callable[P, R]", fn)
         if declare(self):
             super().__init__(
-                fn,
+                giving_back(fn) if iscoroutinefunction(fn) else fn,
                 broker=broker,
                 actor_name=name,
                 queue_name=policy.queue,
