@@ -161,7 +161,7 @@ def _go_on(bulk: BulkRetry, *, now: datetime) -> int:
     if not ids:
         _finish(bulk, BulkRetry.Outcome.DONE, now=now)
         return 0
-    retried = _retry_each(ids, bulk)
+    retried = _retry_each(ids, bulk, now=now)
     bulk.retried += retried
     bulk.refused += len(ids) - retried
     bulk.after_id = ids[-1]
@@ -197,20 +197,20 @@ def _database_now() -> datetime:
     return now
 
 
-def _retry_each(ids: Sequence[UUID], bulk: BulkRetry) -> int:
+def _retry_each(ids: Sequence[UUID], bulk: BulkRetry, *, now: datetime) -> int:
     """Retry runs, each by itself; return how many could be."""
     state = RunFilter(**bulk.filter).state
     runs = TaskRun.objects.select_for_update(skip_locked=True, of=("self",)).filter(id__in=ids, state=state)
     found = {run.id: run for run in runs.order_by("id")}
     for run_id in [run_id for run_id in ids if run_id not in found]:
         _refuse(run_id, bulk, reason="somebody else is changing it: retry it by itself")
-    return sum(_retried(run, bulk) for run in found.values())
+    return sum(_retried(run, bulk, now=now) for run in found.values())
 
 
-def _retried(run: TaskRun, bulk: BulkRetry) -> bool:
+def _retried(run: TaskRun, bulk: BulkRetry, *, now: datetime) -> bool:
     run.bulk_id = bulk.id
     try:
-        try_again(run, arguments=run.arguments)
+        try_again(run, arguments=run.arguments, now=now)
     except (OperationalError, InterfaceError):
         raise  # the database's trouble, not the run's
     except Exception as error:

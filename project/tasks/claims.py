@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ class Claim:
         cause: Who sent it.
         started_at: When it was claimed, in seconds since 1970: a number, because most runs never need a date.
         next_steps: What a chain sends when it succeeds.
+        begun: When this process learned of it, on its monotonic clock.
     """
 
     run_id: UUID
@@ -33,6 +35,7 @@ class Claim:
     cause: Cause
     started_at: float
     next_steps: list[dict[str, Any]]
+    begun: float = field(default_factory=time.monotonic)
 
 
 class _ThisWorker:

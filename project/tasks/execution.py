@@ -164,7 +164,7 @@ def _fail(task: Task[..., Any], claim: Claim, error: BaseException) -> None:
 
 
 def _age(claim: Claim) -> float:
-    return round(time.time() - claim.started_at, 3)
+    return round(time.monotonic() - claim.begun, 3)
 
 
 def _severity(state: str) -> tuple[int, str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from project.tasks.audit import Operator, record
+from project.tasks.database_clock import database_now
 from project.tasks.declared import get_task
 from project.tasks.described import message_in
 from project.tasks.errors import RunStateError
@@ -35,7 +36,7 @@ def cancel(run_id: UUID, *, by: Operator, reason: str = "") -> TaskRun:
         if run.state == TaskRun.State.RUNNING:
             run.cancel_requested = True
         else:
-            run.state, run.finished_at = TaskRun.State.CANCELLED, timezone.now()
+            run.state, run.finished_at = TaskRun.State.CANCELLED, database_now()
         run.save(update_fields=["state", "cancel_requested", "finished_at"])
         if run.limit_key:
             transaction.on_commit(partial(admit, run.limit_key), robust=True)
@@ -61,14 +62,19 @@ def retry(run_id: UUID, *, by: Operator, reason: str = "", arguments: Mapping[st
     with transaction.atomic():
         run = _locked(run_id, allowed=RETRYABLE, action="retried")
         before = {"state": run.state, "arguments": run.arguments}
-        try_again(run, arguments=run.arguments if arguments is None else arguments)
+        try_again(run, arguments=run.arguments if arguments is None else arguments, now=database_now())
         after = {"state": run.state, "arguments": run.arguments}
         record("retry", target=str(run_id), by=by, reason=reason, before=before, after=after)
     return run
 
 
-def try_again(run: TaskRun, *, arguments: Mapping[str, Any]) -> None:
+def try_again(run: TaskRun, *, arguments: Mapping[str, Any], now: datetime) -> None:
     """Make a run ready that has ended, and publish it on commit; the caller has locked its row and records why.
+
+    Args:
+        run: The run; locked.
+        arguments: Its arguments by name, as JSON values.
+        now: The database's time.
 
     Raises:
         RunStateError: If another run has its unique key, or that cannot be told.
@@ -80,7 +86,7 @@ def try_again(run: TaskRun, *, arguments: Mapping[str, Any]) -> None:
     if valid != run.arguments or run.unique_key is None:
         run.arguments, run.unique_key = valid, _key_of(run, valid, task.policy)
     run.limit_key = task.policy.limit_key(run.task)
-    _make_ready(run)
+    _make_ready(run, now=now)
     _save_unless_taken(run)
     publish_on_commit([run])
 
@@ -107,9 +113,9 @@ def _locked(run_id: UUID, *, allowed: tuple[TaskRun.State, ...], action: str) ->
     return run
 
 
-def _make_ready(run: TaskRun) -> None:
+def _make_ready(run: TaskRun, *, now: datetime) -> None:
     run.state = TaskRun.State.PENDING if run.limit_key else TaskRun.State.QUEUED
-    run.run_after = run.published_at = timezone.now()
+    run.run_after = run.published_at = now
     run.finished_at = run.expires_at = run.progress = None
     run.failures = run.deaths = run.postponements = 0
     run.postponed_since = run.waits_for_key = None

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
 from project.tasks import operations
 from project.tasks.audit import Operator, record
@@ -18,6 +17,7 @@ from project.tasks.bulk import start_bulk_retry
 from project.tasks.cause import Cause
 from project.tasks.console.answers import Answer
 from project.tasks.console.looking import filter_of
+from project.tasks.database_clock import database_now
 from project.tasks.errors import ResultTimeout, RunStateError, TaskError, TaskFailed
 from project.tasks.message import Message
 from project.tasks.models import TaskRun
@@ -120,7 +120,7 @@ def cancel(options: dict[str, Any]) -> Answer:
 def pause(options: dict[str, Any]) -> Answer:
     """Start no more runs of a queue."""
     queue = _known_queue(options["queue"])
-    resume_at = timezone.now() + options["for"] if options["for"] else None
+    resume_at = database_now() + options["for"] if options["for"] else None
     pause_queue(queue, by=_me(), reason=options["reason"], resume_at=resume_at)
     return Answer({"queue": queue, "resume_at": resume_at and resume_at.isoformat()}, [f"Queue {queue} is paused."])
 
