@@ -64,6 +64,11 @@ ASKED: list[dict[str, Any]] = [
     {"bulk_id": PARENT},
     {"parent_id": PARENT},
     {"state": "expired"},
+    {"state": "pending"},
+    {"state": "retrying"},
+    {"state": "running"},
+    {"queue": "rare", "state": "pending"},
+    {"queue": "rare", "state": "running"},
 ]
 LISTED = [{"queue": "rare"}, {"error_type": "RareError"}, {"fingerprint": "rare"}, {"q": "rare"}, {"task": "old"}]
 RUNS = "/admin/tasks/taskrun/"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from pydantic import BaseModel, ConfigDict
 
 from project.fields import Instant
@@ -16,12 +16,15 @@ from project.tasks.models import TaskRun
 StateName = Literal[
     "pending", "queued", "running", "retrying", "succeeded", "dead", "cancelled", "expired", "discarded"
 ]
-#: The states of each partial index that leads to runs of a task or a queue.
+_DUE_LATER: Final = Q(state__in=(TaskRun.State.PENDING, TaskRun.State.RETRYING))
+_UNLIMITED: Final = Q(limit_key="")
+#: What each partial index holds that leads to runs of a task or a queue; together they hold all.
 _PARTS: Final = (
-    TaskRun.ENDED,
-    (TaskRun.State.QUEUED,),
-    (TaskRun.State.PENDING, TaskRun.State.RETRYING),
-    (TaskRun.State.RUNNING,),
+    Q(state__in=TaskRun.ENDED),
+    Q(state=TaskRun.State.QUEUED),
+    _DUE_LATER & _UNLIMITED,
+    _DUE_LATER & ~_UNLIMITED,
+    Q(state=TaskRun.State.RUNNING),
 )
 
 
@@ -84,10 +87,17 @@ class RunFilter(BaseModel):
         matching = self._matching(runs, along=along)
         if most < 1:
             return matching.none()
-        if self.state is None and (is_searched or along is not None):
-            parts = [matching.filter(state__in=states).order_by(*order)[: skip + most] for states in _PARTS]
-            return parts[0].union(*parts[1:], all=True).order_by("-id")[skip : skip + most]
-        return matching.order_by(*order)[skip : skip + most]
+        parts = self._parts(is_narrow=is_searched or along is not None)
+        found = [matching.filter(part).order_by(*order)[: skip + most] for part in parts]
+        if len(found) == 1:
+            return matching.order_by(*order)[skip : skip + most]
+        return found[0].union(*found[1:], all=True).order_by("-id")[skip : skip + most]
+
+    def _parts(self, *, is_narrow: bool) -> tuple[Q, ...]:
+        """Return what to look for apart, because each is in an index of its own."""
+        if self.state == "pending":
+            return _UNLIMITED, ~_UNLIMITED
+        return _PARTS if self.state is None and is_narrow else (Q(),)
 
     def _matching(self, runs: QuerySet[TaskRun] | None, *, along: str | None) -> QuerySet[TaskRun]:
         """Return what matches, ready to be ordered along a column first.
