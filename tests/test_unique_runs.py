@@ -64,7 +64,8 @@ def test_a_task_with_max_concurrency_never_runs_twice_at_once(worker: Worker, no
 def test_a_paused_queue_starts_nothing_until_it_is_resumed(worker: Worker) -> None:
     pause_queue("default", by=SOMEBODY, reason="the peer is down")
     message = tasks.add.send(1)
-    assert eventually(lambda: TaskRun.objects.get(id=message.run_id).state == TaskRun.State.PENDING)
+    assert tasks.add.using(queue="maintenance").send(2).result(timeout=10).total == 3
+    assert TaskRun.objects.get(id=message.run_id).state == TaskRun.State.QUEUED
     assert resume_queue("default", by=SOMEBODY)
     assert message.result(timeout=10).total == 2
 
