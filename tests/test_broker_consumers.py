@@ -224,8 +224,8 @@ def test_a_retry_replaces_the_failed_attempt_in_one_step(broker: ServiceBroker, 
 
 def test_a_delayed_message_runs_when_it_is_due_and_not_before(broker: ServiceBroker, consumer: QueueConsumer) -> None:
     delays = make_consumer(broker, "default.DQ")
-    broker.enqueue(make_message(), delay=300)
     due = current_millis() + 300
+    broker.enqueue(make_message(), delay=300)
     consuming = threading.Thread(target=lambda: [next(delays) for _ in range(3)])
     consuming.start()
     eventually(lambda: stored(broker), every=0.005)
