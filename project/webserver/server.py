@@ -29,6 +29,8 @@ LONGEST_REQUEST_LINE = 4094
 MOST_HEADER_BYTES = 32 * 1024
 #: What waitress counts as connections besides those of clients: the socket that listens and its own alarm clock.
 _OWN_FILES = 2
+#: Silent connections are looked for as often.
+_LOOK_SECONDS = 10.0
 #: What is larger waits in a file, so that a thousand clients together cannot fill the memory.
 _MOST_IN_MEMORY = {"inbuf_overflow": 64 * 1024, "outbuf_overflow": 256 * 1024}
 
@@ -92,6 +94,8 @@ class Server(TcpWSGIServer):
 
     channel_class = _Channel
     is_draining = False
+    #: When silent connections are looked for again.
+    look_at = 0.0
 
     def __init__(
         self,
@@ -109,7 +113,6 @@ class Server(TcpWSGIServer):
             # Which of them are believed is decided where they are read.
             clear_untrusted_proxy_headers=False,
             connection_limit=most_connections + _OWN_FILES,
-            cleanup_interval=10,
             recv_bytes=64 * 1024,
             max_request_header_size=MOST_HEADER_BYTES,
             # waitress refuses what is as large as this.
@@ -142,24 +145,29 @@ class Server(TcpWSGIServer):
         """
         while goes_on():
             self._wait(seconds=1.0)
+            self._let_go()
         self.is_draining = True
         wasyncore.dispatcher.close(self)
         deadline = time.monotonic() + DRAIN_SECONDS
         while time.monotonic() < deadline and self._drain():
             self._wait(seconds=0.1)
 
-    def readable(self) -> bool:
-        """Tell waitress whether to accept another connection, after making room for one."""
+    def maintenance(self, now: float) -> None:
+        """Leave it to `_let_go`: waitress would only mark connections, and never close one whose client hangs."""
+
+    def _let_go(self) -> None:
+        """Make room for another connection, and now and then look for those that are silent.
+
+        Between two waits only: within one, a number that is closed may already be a new connection's.
+        """
         if len(self._connections) >= self.adj.connection_limit:
             waiting = [channel for channel in self.channels if not channel.requests]
             if waiting:
                 min(waiting, key=lambda channel: channel.last_activity).handle_close()
-        return bool(super().readable())
-
-    def maintenance(self, now: float) -> None:
-        """Close silent connections: waitress would only mark them, and never come to those that do not read."""
-        for channel in self.channels:
-            channel.close_if_silent(since=now - SILENCE)
+        if time.monotonic() >= self.look_at:
+            self.look_at = time.monotonic() + _LOOK_SECONDS
+            for channel in self.channels:
+                channel.close_if_silent(since=time.time() - SILENCE)
 
     def _drain(self) -> bool:
         """Close what is idle, and tell whether anything is not."""

@@ -31,6 +31,8 @@ def run(*, quick: bool = False) -> dict[str, float]:
     Returns:
         Requests a second for each address, and for `/livez` while as many clients have sent half a request.
     """
+    # Read below, and by the web server; development would note down every query.
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "project.settings", "ENVIRONMENT": "test"}
     django.setup()
     call_command("migrate", verbosity=0, interactive=False)
     token, seconds = _somebody(), 0.5 if quick else 5.0
