@@ -178,11 +178,7 @@ class Environment(Stage):
 
     @model_validator(mode="after")
     def _is_not_open_by_mistake(self) -> Self:
-        """Keep what is for one's own machine on it: development shows everybody its settings, and its key is published.
-
-        Raises:
-            ValueError: If others can reach the service and nobody said that it is no production.
-        """
+        """Keep what is for one's own machine on it: development shows everybody its settings; its key is published."""
         if self.is_production or _is_loopback(self.bind_address):
             return self
         missing = [name.upper() for name in ("environment", "secret_key") if name not in self.model_fields_set]
