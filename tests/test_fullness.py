@@ -25,7 +25,10 @@ def client_of_full_broker(server_directory: Path, monkeypatch: pytest.MonkeyPatc
     client: Any = connect(server.url)
     client.config_set("maxmemory", 1_000_000)
     client.config_set("maxmemory-policy", "allkeys-lru")
-    monkeypatch.setattr(get_broker(), "client", client)
+    broker: Any = get_broker()
+    monkeypatch.setattr(broker, "client", client)
+    for script in broker._scripts.values():
+        monkeypatch.setattr(script, "registered_client", client)
     yield client
     client.close()
     server.stop()
@@ -43,7 +46,7 @@ def test_what_somebody_should_look_at() -> None:
 def test_readiness_metrics_and_the_operations_page_tell_it(
     db: None, client_of_full_broker: Any, settings: Any, admin_client: Client
 ) -> None:
-    told = ask_alarms(settings.READINESS_ALARMS)
+    told, _ = ask_alarms(settings.READINESS_ALARMS)
     assert any("full (" in line for line in told)
     page = admin_client.get("/admin/operations/").content.decode()
     assert "full (" in page
@@ -63,9 +66,6 @@ def test_a_broker_that_is_away_is_told_and_breaks_no_page(
 
 
 def test_sends_to_a_full_broker_succeed_and_wait(transactional_db: None, client_of_full_broker: Any) -> None:
-    broker: Any = get_broker()
     client_of_full_broker.config_set("maxmemory-policy", "noeviction")
-    for script in broker._scripts.values():
-        script.registered_client = client_of_full_broker
     message = tasks.add.send(1)
     assert TaskRun.objects.get(id=message.run_id).state == TaskRun.State.PENDING

@@ -56,11 +56,9 @@ def test_the_relay_looks_at_no_run_of_a_paused_queue() -> None:
     due = a_run("pending", queue="maintenance", run_after=a_minute_ago, created_at=a_minute_ago)
     with CaptureQueriesContext(connection) as queries:
         assert relay_once() == 1
-    (taken,) = [
-        query["sql"] for query in queries.captured_queries if "FOR UPDATE" in query["sql"] and "LIMIT" in query["sql"]
-    ]
+    taken = [query["sql"] for query in queries.captured_queries if "FOR UPDATE" in query["sql"]]
     assert TaskRun.objects.get(id=due.id).state == TaskRun.State.QUEUED
-    assert most_rows_read(taken) < 100
+    assert max(map(most_rows_read, taken)) < 100
 
 
 def test_the_duties_question_looks_at_no_run_of_a_paused_queue() -> None:
