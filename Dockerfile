@@ -20,4 +20,4 @@ COPY --from=build /app /app
 WORKDIR /app
 USER 10001:10001
 EXPOSE 8000
-CMD ["python", "-m", "project.webserver"]
+CMD ["python", "-m", "project.web.server"]

@@ -5,10 +5,10 @@ from http import HTTPStatus
 from django.contrib.admin.views.decorators import staff_member_required
 from ninja import NinjaAPI
 
+from project.desk.api import answer_task_errors
+from project.desk.api import router as tasks_router
 from project.environment import environment
-from project.errors import answer, answer_common_errors
-from project.tasks.api import answer_task_errors
-from project.tasks.api import router as tasks_router
+from project.web.errors import answer, answer_common_errors
 from todo.api import router as todo_router
 from todo.errors import TodoForbiddenError, TodoNotFoundError
 from users.api import answer_too_many_guesses, auth_router, users_router

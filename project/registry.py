@@ -1,7 +1,7 @@
 """Every task of the service, typed: what views, the clock, the admin and scripts send from."""
 
 from project.health import tasks as health
-from project.tasks import tasks as machinery
+from project.tasks.upkeep import tasks as machinery
 from todo import tasks as todo
 from users import tasks as users
 

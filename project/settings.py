@@ -27,27 +27,29 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "ninja",
     # Before django_dramatiq, whose command `rundramatiq` it replaces.
-    "project.tasks",
+    "project.pool",
     "django_dramatiq",
+    "project.tasks",
     "users",
     "project.health",
-    "project.dashboard",
+    "project.desk",
+    "project.drill",
     "todo",
     "scheduler",
 ]
 MIDDLEWARE = [
-    "project.headers.HeadersMiddleware",
+    "project.web.headers.HeadersMiddleware",
     "project.health.middleware.ProbeMiddleware",
-    "project.request_log.RequestLogMiddleware",
-    "project.errors.ErrorShapeMiddleware",
+    "project.web.request_log.RequestLogMiddleware",
+    "project.web.errors.ErrorShapeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "project.nul.NulMiddleware",
+    "project.web.nul.NulMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "project.tasks.cause.CauseMiddleware",
+    "project.tasks.sending.cause.CauseMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -150,7 +152,7 @@ READINESS_PROBES = [
     "project.health.probes.ping",
 ]
 # What /readyz tells besides: each returns lines about what somebody should look at.
-READINESS_ALARMS = ["scheduler.ledger.alarms", "project.tasks.fullness.alarms"]
+READINESS_ALARMS = ["scheduler.ledger.alarms", "project.broker.fullness.alarms"]
 
 # --- Tasks ---
 TASKS_REGISTRY = "project.registry"
@@ -159,31 +161,31 @@ HISTORY_DAYS_FAILED = environment.history_days_failed
 METRICS_TOKEN = environment.metrics_token.get_secret_value() if environment.metrics_token else ""
 # What `manage.py tasks check` reads: every call that is stored and not executed yet.
 TASKS_STORED_CALLS = [
-    "project.tasks.stored_calls.of_runs",
-    "project.tasks.stored_calls.of_batches",
+    "project.tasks.repair.stored_calls.of_runs",
+    "project.tasks.repair.stored_calls.of_batches",
     "scheduler.stored_calls.of_schedules",
 ]
 # It deletes rows of a table that nothing here writes.
 DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]
-DRAMATIQ_ENCODER = "project.tasks.encoder.Encoder"
+DRAMATIQ_ENCODER = "project.broker.encoder.Encoder"
 DRAMATIQ_BROKER = {
-    "BROKER": "project.tasks.broker.ServiceBroker",
+    "BROKER": "project.broker.broker.ServiceBroker",
     "OPTIONS": {"url": REDIS_URL, "namespace": environment.broker_namespace},
     "MIDDLEWARE": [
         "dramatiq.middleware.AsyncIO",
         "dramatiq.middleware.AgeLimit",
         "dramatiq.middleware.Callbacks",
         "dramatiq.middleware.Pipelines",
-        "project.tasks.retries.SafeRetries",
-        "project.tasks.drain.Watchdog",
+        "project.tasks.running.retries.SafeRetries",
+        "project.broker.shutdown.Watchdog",
     ],
 }
 # Added once the models are there, so after the ones above: their hooks before a task run last, those after it first.
 TASKS_MIDDLEWARE = [
-    "project.tasks.middleware.Life",
-    "project.tasks.middleware.DeadLetters",
-    "project.tasks.middleware.Deliveries",
-    "project.tasks.hard_limit.HardLimit",
+    "project.tasks.running.middleware.Life",
+    "project.tasks.running.middleware.DeadLetters",
+    "project.tasks.running.middleware.Deliveries",
+    "project.tasks.running.hard_limit.HardLimit",
 ]
 # A task that goes on for so long after its time limit has its process replaced.
 TASKS_TIME_LIMIT_GRACE = timedelta(seconds=30)

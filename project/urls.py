@@ -6,9 +6,9 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from project.api import api
-from project.dashboard.metrics import metrics
-from project.dashboard.views import operations
-from project.errors import API_PREFIX, no_such_page
+from project.desk.metrics import metrics
+from project.desk.views import operations
+from project.web.errors import API_PREFIX, no_such_page
 from users import pages
 
 urlpatterns = [

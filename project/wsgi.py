@@ -1,4 +1,4 @@
-"""The WSGI application that `project.webserver` serves."""
+"""The WSGI application that `project.web.server` serves."""
 
 import os
 

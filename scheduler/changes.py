@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.db.models import QuerySet
 
-from project.tasks.audit import Operator, record
-from project.tasks.cause import Cause
+from project.tasks.repair.audit import Operator, record
+from project.tasks.sending.cause import Cause
 from scheduler.clock import send, set_cursors
 from scheduler.declared import record_change, reset_overrides
 from scheduler.models import Schedule
 
 if TYPE_CHECKING:
-    from project.tasks.message import Message
+    from project.tasks.sending.message import Message
 
 
 def create(schedule: Schedule, *, by: Operator) -> None:

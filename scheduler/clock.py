@@ -16,8 +16,8 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import DateTimeField, Func, Min
 
-from project.tasks.cause import Cause
 from project.tasks.errors import TaskError
+from project.tasks.sending.cause import Cause
 from project.tasks.task import get_task
 from scheduler.catch_up import due_tick
 from scheduler.crontab import next_fire
@@ -26,7 +26,7 @@ from scheduler.ledger import record
 from scheduler.models import Schedule, Tick
 
 if TYPE_CHECKING:
-    from project.tasks.message import Message
+    from project.tasks.sending.message import Message
 
 log = structlog.get_logger(__name__)
 

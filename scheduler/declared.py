@@ -13,8 +13,8 @@ import structlog
 from django.db import connections, transaction
 
 from project import schedules
-from project.tasks.audit import Operator, record
 from project.tasks.models import OperatorAction
+from project.tasks.repair.audit import Operator, record
 from scheduler.models import Schedule
 
 #: Who changes a schedule when a release declares it otherwise.

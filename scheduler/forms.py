@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 
-from project.fields import JSONField, LengthField
 from project.tasks.task import all_tasks
+from project.values.fields import JSONField, LengthField
 from scheduler.crontab import zone
 from scheduler.errors import CronError, ScheduleError, UnknownTimeZoneError
 from scheduler.grammar import parse

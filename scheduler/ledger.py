@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.db.models import Count, F, Max
 from django.db.models.functions import Now
 
-from project.tasks.locks import unlocked
+from project.database.locks import unlocked
 from scheduler.models import Schedule, Tick
 
 #: How long ticks are kept.

@@ -13,8 +13,8 @@ from django.db import Error as DatabaseError
 
 from project.database.base import DatabaseWrapper
 from project.database.sessions import Session
-from project.tasks.housekeeping import Housekeeping
 from project.tasks.models import Worker
+from project.tasks.upkeep.threads import Housekeeping
 from scheduler.timer import Timer, Watchdog
 
 log = structlog.get_logger(__name__)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from project.tasks.stored_calls import StoredCall
+from project.tasks.repair.stored_calls import StoredCall
 from scheduler.models import Schedule
 
 

@@ -10,9 +10,9 @@ from django.utils import timezone
 from dramatiq.broker import get_broker
 from dramatiq.worker import Worker
 
-from project.tasks.broker import ServiceBroker
-from project.tasks.claims import this_worker
+from project.broker.broker import ServiceBroker
 from project.tasks.models import Worker as WorkerRow
+from project.tasks.running.claim import this_worker
 from tests import tasks_for_tests
 
 LONG_AGO = timezone.now() - timedelta(hours=1)

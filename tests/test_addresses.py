@@ -6,7 +6,7 @@ from dramatiq.errors import ConnectionClosed
 from redis.connection import SSLConnection, UnixDomainSocketConnection
 from redis.sentinel import SentinelConnectionPool, SentinelManagedSSLConnection
 
-from project.tasks.addresses import connect, lost_connections
+from project.broker.addresses import connect, lost_connections
 
 
 def test_a_plain_address_gives_up_in_time_and_never_retries() -> None:

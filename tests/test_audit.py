@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, transaction
 
-from project.tasks import operations
-from project.tasks.audit import Operator, record
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
 from project.tasks.models import OperatorAction, TaskRun
-from project.tasks.queues import pause_queue, resume_queue
+from project.tasks.repair import operations
+from project.tasks.repair.audit import Operator, record
+from project.tasks.repair.pauses import pause_queue, resume_queue
 from tests.runs import a_run
 
 pytestmark = pytest.mark.django_db

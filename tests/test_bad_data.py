@@ -8,13 +8,13 @@ import pytest
 from django.db import transaction
 from pydantic import BaseModel, ConfigDict
 
+from project.broker.broker import ServiceBroker
 from project.tasks.batches import Batch
-from project.tasks.broker import ServiceBroker
-from project.tasks.cause import Cause
-from project.tasks.context import current_run, running_as
 from project.tasks.errors import PermanentError, TaskArgumentError
-from project.tasks.execution import _storable
 from project.tasks.models import TaskBatch, TaskRun
+from project.tasks.running.context import current_run, running_as
+from project.tasks.running.execution import _storable
+from project.tasks.sending.cause import Cause
 from project.tasks.signature import TaskSignature
 from tests import tasks_for_tests as tasks
 from tests.runs import a_claim

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from dramatiq import Message
 
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from dramatiq.common import current_millis
 from dramatiq.worker import ConsumerThread, Worker
 from dramatiq.worker import _WorkQueueItem as Item
 
+from project.broker import orphans as janitor
+from project.broker.acks import LARGEST_BATCH
+from project.broker.broker import ServiceBroker
+from project.broker.consumer import QueueConsumer
+from project.broker.shutdown import Drain
 from project.embedded.valkey import valkey
-from project.tasks import janitor
-from project.tasks.acks import LARGEST_BATCH
-from project.tasks.broker import ServiceBroker
-from project.tasks.consumer import QueueConsumer
-from project.tasks.drain import Drain
 from tests.eventually import eventually
 
 

@@ -6,12 +6,12 @@ import pytest
 from django.utils import timezone
 from dramatiq.worker import Worker
 
-from project.tasks.audit import Operator
-from project.tasks.broker import ServiceBroker
-from project.tasks.bulk import bulk_progress, start_bulk_retry, step_bulk_retries, stop_bulk_retry
+from project.broker.broker import ServiceBroker
 from project.tasks.errors import RunStateError
-from project.tasks.filters import RunFilter
 from project.tasks.models import BulkRetry, OperatorAction, TaskRun
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.bulk import bulk_progress, start_bulk_retry, step_bulk_retries, stop_bulk_retry
+from project.tasks.repair.filters import RunFilter
 from tests.eventually import eventually
 from tests.runs import a_run
 

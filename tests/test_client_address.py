@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from django.test import RequestFactory
 
-from project.client_address import client_address
-from project.throttle import network
+from project.web.client_address import client_address
+from project.web.throttle import network
 
 WRITTEN = {
     "192.0.2.1": "192.0.2.1",

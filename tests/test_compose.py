@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 from project.embedded.server import free_port
 from project.embedded.valkey import _program as valkey_program
 from project.environment import BASE_DIR, Environment, ProductionEnvironment
-from project.webserver.pool import GRACE
-from project.webserver.server import DRAIN_SECONDS
+from project.web.server.pool import GRACE
+from project.web.server.server import DRAIN_SECONDS
 from tests.eventually import eventually
 
 TEXT = (BASE_DIR / "docker-compose.yml").read_text()
@@ -159,4 +159,4 @@ def test_the_image_runs_as_a_user_without_a_name_or_rights() -> None:
     dockerfile = (BASE_DIR / "Dockerfile").read_text()
     assert "USER 10001:10001" in dockerfile
     assert "--require-hashes" in dockerfile
-    assert 'CMD ["python", "-m", "project.webserver"]' in dockerfile
+    assert 'CMD ["python", "-m", "project.web.server"]' in dockerfile

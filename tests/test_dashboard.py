@@ -9,10 +9,10 @@ from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from project.tasks.audit import Operator
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
 from project.tasks.models import TaskRun, Worker
-from project.tasks.queues import pause_queue
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.pauses import pause_queue
 from scheduler.models import Schedule
 from tests.people import a_user
 from tests.runs import a_run

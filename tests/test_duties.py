@@ -8,14 +8,14 @@ from django.utils import timezone
 from dramatiq.worker import Worker
 from pydantic import AfterValidator
 
+from project.broker.broker import ServiceBroker
 from project.tasks.batches import Batch, settle_batches
-from project.tasks.broker import ServiceBroker
-from project.tasks.bulk import step_bulk_retries
-from project.tasks.cause import Cause, caused_by
 from project.tasks.chains import chain
-from project.tasks.duties import DUTIES, Duties
 from project.tasks.models import BulkRetry, TaskBatch, TaskRun
+from project.tasks.repair.bulk import step_bulk_retries
+from project.tasks.sending.cause import Cause, caused_by
 from project.tasks.task import task
+from project.tasks.upkeep.duties import DUTIES, Duties
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.people import a_user

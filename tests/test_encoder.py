@@ -6,7 +6,7 @@ from dramatiq.errors import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from project.tasks.encoder import Encoder
+from project.broker.encoder import Encoder
 
 text = st.text(st.characters(codec=None))
 values = st.recursive(

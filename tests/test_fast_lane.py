@@ -6,10 +6,10 @@ import pytest
 from django.utils import timezone
 from dramatiq.worker import Worker
 
-from project.tasks.audit import Operator
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
 from project.tasks.models import TaskRun
-from project.tasks.queues import pause_queue, resume_queue
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.pauses import pause_queue, resume_queue
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 

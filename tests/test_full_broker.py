@@ -10,9 +10,9 @@ import redis
 from dramatiq import Actor, Message
 from dramatiq.worker import Worker
 
+from project.broker.broker import ServiceBroker
 from project.embedded.server import Server
 from project.embedded.valkey import valkey
-from project.tasks.broker import ServiceBroker
 from tests.eventually import eventually
 
 #: What it takes beside the memory that an empty server has.
@@ -67,7 +67,7 @@ def test_a_full_broker_is_emptied_by_its_workers(broker: ServiceBroker, caplog: 
     shut(broker)
     worker = Worker(broker, worker_threads=2)
 
-    with caplog.at_level(logging.ERROR, logger="project.tasks.consumer"):
+    with caplog.at_level(logging.ERROR, logger="project.broker.consumer"):
         worker.start()
         eventually(lambda: len(done) >= sent)
         eventually(lambda: not broker.client.exists("dramatiq:default.msgs"))

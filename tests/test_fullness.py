@@ -8,10 +8,10 @@ import pytest
 from django.test import Client
 from dramatiq.broker import get_broker
 
+from project.broker.addresses import connect
+from project.broker.fullness import Fullness, alarms
 from project.embedded.valkey import valkey
 from project.health.probes import ask_alarms
-from project.tasks.addresses import connect
-from project.tasks.fullness import Fullness, alarms
 from project.tasks.models import TaskRun
 from tests import tasks_for_tests as tasks
 

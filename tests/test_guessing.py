@@ -10,8 +10,8 @@ import redis
 from django.db import connections
 from django.test import Client
 
+from project.broker.broker import ServiceBroker
 from project.embedded.valkey import valkey
-from project.tasks.broker import ServiceBroker
 from tests.eventually import eventually
 from tests.people import PASSWORD, Api, a_user, staff
 

@@ -5,10 +5,10 @@ from uuid import uuid4
 
 import pytest
 
-from project.tasks.claims import this_worker
-from project.tasks.hard_limit import release_runs
-from project.tasks.interrupts import Interrupts
 from project.tasks.models import TaskRun, Worker
+from project.tasks.running.claim import this_worker
+from project.tasks.running.hard_limit import release_runs
+from project.tasks.running.interrupts import Interrupts
 from tests.runs import a_run
 
 NOW, LONG = timedelta(0), timedelta(hours=1)

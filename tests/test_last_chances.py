@@ -4,15 +4,15 @@ import pytest
 from django.db import connections
 from dramatiq.worker import Worker as DramatiqWorker
 
-from project.tasks import last_chances
-from project.tasks.broker import ServiceBroker
-from project.tasks.last_chances import Role, are_waiting, is_for_last_chances
+from project.broker.broker import ServiceBroker
+from project.desk.overview import queues_now
+from project.desk.why import explain
 from project.tasks.models import TaskRun, Worker
-from project.tasks.outbox import publish_on_commit
-from project.tasks.overview import queues_now
 from project.tasks.policy import MAX_DEATHS
-from project.tasks.reconciliation import reconcile_in_turn
-from project.tasks.why import explain
+from project.tasks.sending import last_chances
+from project.tasks.sending.last_chances import Role, are_waiting, is_for_last_chances
+from project.tasks.sending.outbox import publish_on_commit
+from project.tasks.upkeep.reconcile import reconcile_in_turn
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.runs import a_run

@@ -6,11 +6,11 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import DataError
 
-from project.tasks.claims import Claim, this_worker
-from project.tasks.ledger import Ledger
 from project.tasks.models import TaskRun, Worker
-from project.tasks.outbox import message_of
-from project.tasks.writing import Success
+from project.tasks.running.claim import Claim, this_worker
+from project.tasks.running.group_commit import Ledger
+from project.tasks.running.writing import Success
+from project.tasks.sending.outbox import message_of
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)

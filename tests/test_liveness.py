@@ -6,10 +6,10 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
-from project.tasks.claims import this_worker
 from project.tasks.models import TaskRun, Worker
-from project.tasks.rescue import bury_dead_workers, free_abandoned_runs
-from project.tasks.workers import Life
+from project.tasks.running.claim import this_worker
+from project.tasks.upkeep.dead_workers import bury_dead_workers, free_abandoned_runs
+from project.tasks.upkeep.heartbeat import Life
 from tests.eventually import eventually
 from tests.locks import elsewhere, in_a_thread, waiting_for_locks
 from tests.runs import a_run

@@ -9,18 +9,18 @@ from django.db import connection
 from django.utils import timezone
 from dramatiq.worker import Worker as DramatiqWorker
 
-from project.tasks.audit import Operator
-from project.tasks.broker import ServiceBroker
-from project.tasks.bulk import step_bulk_retries
-from project.tasks.claims import Claim, this_worker
-from project.tasks.ledger import Ledger
+from project.broker.broker import ServiceBroker
 from project.tasks.models import BulkRetry, PausedQueue, TaskBatch, TaskRun, Worker
-from project.tasks.outbox import expire_once, message_of
-from project.tasks.outcomes import record_success
 from project.tasks.policy import Policy
-from project.tasks.pruning import prune
-from project.tasks.queues import pause_queue, resume_due_queues
-from project.tasks.writing import Success, write, write_unlocked
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.bulk import step_bulk_retries
+from project.tasks.repair.pauses import pause_queue, resume_due_queues
+from project.tasks.running.claim import Claim, this_worker
+from project.tasks.running.group_commit import Ledger
+from project.tasks.running.outcomes import record_success
+from project.tasks.running.writing import Success, write, write_unlocked
+from project.tasks.sending.outbox import expire_once, message_of
+from project.tasks.upkeep.pruning import prune
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.locks import elsewhere, in_a_thread, waiting_for_locks

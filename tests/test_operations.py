@@ -10,12 +10,12 @@ from django.db import connections
 from django.utils import timezone
 from dramatiq.worker import Worker
 
-from project.tasks import operations
-from project.tasks.audit import Operator
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
 from project.tasks.errors import RunStateError, TaskArgumentError, UnknownTaskError
 from project.tasks.models import OperatorAction, TaskRun
-from project.tasks.queues import pause_queue, resume_due_queues
+from project.tasks.repair import operations
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.pauses import pause_queue, resume_due_queues
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.runs import a_run

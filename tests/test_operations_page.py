@@ -8,8 +8,8 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
-from project.tasks.broker import ServiceBroker
-from project.tasks.failures import failure_groups
+from project.broker.broker import ServiceBroker
+from project.desk.failures import failure_groups
 from project.tasks.models import TaskRun
 from scheduler.models import Schedule, Tick
 from tests.people import a_user

@@ -8,12 +8,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from project.tasks.audit import Operator
-from project.tasks.broker import ServiceBroker
-from project.tasks.duties import _ASK, Duties
+from project.broker.broker import ServiceBroker
 from project.tasks.models import TaskRun
-from project.tasks.outbox import relay_once
-from project.tasks.queues import pause_queue, resume_queue
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.pauses import pause_queue, resume_queue
+from project.tasks.sending.outbox import relay_once
+from project.tasks.upkeep.duties import _ASK, Duties
 from tests.runs import a_run
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import URLPattern
 
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
 from project.tasks.models import BulkRetry, TaskBatch
 from scheduler.models import Schedule
 from tests.people import Api, a_user, staff

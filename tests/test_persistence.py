@@ -12,14 +12,14 @@ from django.db.utils import ProgrammingError
 from dramatiq.worker import Worker
 
 from project.database.access import this_connection
-from project.tasks import persistence
-from project.tasks.claims import Claim, this_worker
-from project.tasks.ledger import Ledger
-from project.tasks.message import Message
 from project.tasks.models import TaskRun
 from project.tasks.models import Worker as WorkerRow
-from project.tasks.outbox import message_of
-from project.tasks.persistence import insist, stopping
+from project.tasks.running import persistence
+from project.tasks.running.claim import Claim, this_worker
+from project.tasks.running.group_commit import Ledger
+from project.tasks.running.persistence import insist, stopping
+from project.tasks.sending.message import Message
+from project.tasks.sending.outbox import message_of
 from tests import tasks_for_tests
 from tests.eventually import eventually
 from tests.locks import waiting_for_locks

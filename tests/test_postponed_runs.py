@@ -5,14 +5,14 @@ from datetime import timedelta
 from django.db.models.functions import Now
 from dramatiq.worker import Worker
 
-from project.tasks.audit import Operator
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
+from project.desk.why import explain
 from project.tasks.errors import Misfit, RetryLater
 from project.tasks.models import TaskRun
-from project.tasks.operations import retry
-from project.tasks.outcomes import record_failure
 from project.tasks.policy import Policy
-from project.tasks.why import explain
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.operations import retry
+from project.tasks.running.outcomes import record_failure
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.runs import a_claim, a_run

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from project.registry import registry
 from project.tasks.models import TaskAttempt, TaskBatch, TaskRun
-from project.tasks.pruning import PruneResult, prune
+from project.tasks.upkeep.pruning import PruneResult, prune
 from tests.runs import a_run, an_old_run
 
 pytestmark = pytest.mark.django_db

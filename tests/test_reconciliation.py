@@ -8,10 +8,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
 from project.tasks.models import TaskRun
-from project.tasks.outbox import redis_message_id
-from project.tasks.reconciliation import SLICE, reconcile_in_turn
+from project.tasks.sending.outbox import redis_message_id
+from project.tasks.upkeep.reconcile import SLICE, reconcile_in_turn
 from tests import tasks_for_tests as tasks
 
 LONG_AGO = timezone.now() - timedelta(hours=1)

@@ -7,8 +7,8 @@ import pytest
 
 from project.tasks.errors import PermanentError, TaskDefinitionError
 from project.tasks.models import TaskRun
-from project.tasks.outcomes import record_failure, record_success
 from project.tasks.policy import Policy
+from project.tasks.running.outcomes import record_failure, record_success
 from tests.runs import a_claim
 
 

@@ -7,7 +7,7 @@ import pytest
 from django.db import transaction
 from dramatiq.worker import Worker
 
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
 from project.tasks.errors import OtherWayError
 from project.tasks.models import TaskRun
 from project.tasks.task import Task

@@ -6,12 +6,12 @@ from uuid import UUID, uuid4
 from django.utils import timezone
 from dramatiq.worker import Worker as DramatiqWorker
 
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
 from project.tasks.ids import uuid7
 from project.tasks.models import TaskRun, Worker
-from project.tasks.outbox import relay_once
 from project.tasks.policy import MAX_DEATHS
-from project.tasks.rescue import bury_dead_workers
+from project.tasks.sending.outbox import relay_once
+from project.tasks.upkeep.dead_workers import bury_dead_workers
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 

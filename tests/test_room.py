@@ -6,7 +6,7 @@ import pytest
 
 from project.database.access import this_connection
 from project.database.pool import Pool
-from project.tasks.room import BESIDE, make_room
+from project.database.room import BESIDE, make_room
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
-from project.tasks.broker import ServiceBroker
-from project.tasks.bulk import step_bulk_retries
-from project.tasks.filters import RunFilter
+from project.broker.broker import ServiceBroker
 from project.tasks.models import BulkRetry, TaskBatch, TaskRun
+from project.tasks.repair.bulk import step_bulk_retries
+from project.tasks.repair.filters import RunFilter
 from tests.people import Api, a_user
 from tests.runs import a_run, an_old_run
 

@@ -11,8 +11,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from project.tasks.failures import failure_groups
-from project.tasks.filters import RunFilter
+from project.desk.failures import failure_groups
+from project.tasks.repair.filters import RunFilter
 from tests.people import a_user
 
 pytestmark = pytest.mark.django_db
@@ -106,7 +106,7 @@ def a_viewer() -> Client:
 
 
 def test_no_filter_and_no_page_reads_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("project.tasks.admin.listing.MOST_PAGED", 500)
+    monkeypatch.setattr("project.desk.admin.listing.MOST_PAGED", 500)
     with connection.cursor() as cursor:
         cursor.execute(FILL)
         cursor.execute("ANALYZE tasks_taskrun")

@@ -10,12 +10,12 @@ from django.test import Client
 from django.utils import timezone
 from dramatiq.worker import Worker as DramatiqWorker
 
-from project.tasks import operations
-from project.tasks.admin.run_page import run_context
-from project.tasks.audit import Operator
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
+from project.desk.admin.run_page import run_context
 from project.tasks.models import TaskAttempt, TaskRun, Worker
-from project.tasks.rescue import bury
+from project.tasks.repair import operations
+from project.tasks.repair.audit import Operator
+from project.tasks.upkeep.dead_workers import bury
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.people import a_user

@@ -10,7 +10,7 @@ from django.core.management import call_command, get_commands
 from dramatiq.broker import get_broker
 from dramatiq.middleware import Middleware
 
-from project.tasks.management.commands.rundramatiq import Command
+from project.pool.management.commands.rundramatiq import Command
 
 
 def command_line(*arguments: str) -> str:
@@ -37,7 +37,7 @@ def serving() -> Iterator[None]:
 
 
 def test_it_is_ours() -> None:
-    assert get_commands()["rundramatiq"] == "project.tasks"
+    assert get_commands()["rundramatiq"] == "project.pool"
 
 
 def test_the_supervisor_gets_what_concerns_the_pool_and_each_worker_the_rest() -> None:
@@ -46,10 +46,10 @@ def test_the_supervisor_gets_what_concerns_the_pool_and_each_worker_the_rest() -
         *("--pid-file=/tmp/pid", "--log-file=/tmp/log", "--worker-shutdown-timeout=50000", "--skip-logging"),
     ).partition(" -- ")
     pool = "--processes 3 --shutdown-timeout 50000 --pid-file /tmp/pid --log-file /tmp/log"
-    assert supervisor.endswith(f"-m project.tasks.supervisor {pool}")
+    assert supervisor.endswith(f"-m project.pool.supervisor {pool}")
     assert "--max-runs 1000 --max-memory 512 --threads 5 --worker-shutdown-timeout 50000 --skip-logging" in worker
     assert worker.endswith("--path . --queues a b")
-    assert "project.tasks.worker_process:load" in worker
+    assert "project.pool.worker_process:load" in worker
     assert "todo.tasks" in worker
 
 

@@ -9,12 +9,12 @@ from django.test import Client
 from django.utils import timezone
 
 from project import schedules
+from project.broker.broker import ServiceBroker
 from project.names import TaskName
 from project.schedules import DeclaredSchedule
-from project.tasks.audit import Operator
-from project.tasks.broker import ServiceBroker
 from project.tasks.models import OperatorAction, PausedQueue, TaskRun
-from project.tasks.queues import pause_queue, resume_due_queues
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.pauses import pause_queue, resume_due_queues
 from scheduler.declared import sync_declared
 from scheduler.models import Schedule
 from tests.people import a_user

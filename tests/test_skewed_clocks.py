@@ -9,14 +9,14 @@ from django.db import connection
 from django.utils import timezone
 from dramatiq.worker import Worker as DramatiqWorker
 
-from project.tasks.audit import Operator
-from project.tasks.broker import ServiceBroker
-from project.tasks.bulk import start_bulk_retry, step_bulk_retries
-from project.tasks.filters import RunFilter
+from project.broker.broker import ServiceBroker
 from project.tasks.models import BulkRetry, PausedQueue, TaskRun, Worker
-from project.tasks.operations import cancel, retry
-from project.tasks.outbox import relay_once
-from project.tasks.rescue import free_runs
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.bulk import start_bulk_retry, step_bulk_retries
+from project.tasks.repair.filters import RunFilter
+from project.tasks.repair.operations import cancel, retry
+from project.tasks.sending.outbox import relay_once
+from project.tasks.upkeep.dead_workers import free_runs
 from tests import tasks_for_tests as tasks
 from tests.runs import a_run
 

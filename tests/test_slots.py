@@ -8,15 +8,15 @@ from django.db import connection
 from django.utils import timezone
 from dramatiq.worker import Worker as DramatiqWorker
 
-from project.tasks.audit import Operator
-from project.tasks.broker import ServiceBroker
-from project.tasks.duties import Duties
+from project.broker.broker import ServiceBroker
+from project.desk.why import explain
 from project.tasks.models import TaskRun, Worker
-from project.tasks.operations import cancel, retry
-from project.tasks.outbox import admit, publish_on_commit
-from project.tasks.queues import pause_queue, resume_queue
-from project.tasks.reconciliation import SETTLE, reconcile_in_turn
-from project.tasks.why import explain
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.operations import cancel, retry
+from project.tasks.repair.pauses import pause_queue, resume_queue
+from project.tasks.sending.outbox import admit, publish_on_commit
+from project.tasks.upkeep.duties import Duties
+from project.tasks.upkeep.reconcile import SETTLE, reconcile_in_turn
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.runs import a_run

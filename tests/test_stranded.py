@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 from dramatiq import Message
 
-from project.tasks import stranded
-from project.tasks.broker import ServiceBroker
-from project.tasks.stranded import put_back_stranded
+from project.broker import stranded
+from project.broker.broker import ServiceBroker
+from project.broker.stranded import put_back_stranded
 
 
 @pytest.fixture

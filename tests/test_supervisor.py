@@ -24,7 +24,7 @@ class Pool:
 
     def start(self, *options: str, processes: int = 2) -> subprocess.Popen[bytes]:
         """Start the supervisor."""
-        command = [sys.executable, "-m", "project.tasks.supervisor", "--processes", str(processes), *options]
+        command = [sys.executable, "-m", "project.pool.supervisor", "--processes", str(processes), *options]
         with (self.directory / "log").open("ab") as log:
             self.started.append(
                 subprocess.Popen(

@@ -10,10 +10,10 @@ from asgiref.sync import sync_to_async
 from django.db import IntegrityError, connections, transaction
 from dramatiq.worker import Worker
 
-from project.tasks.broker import ServiceBroker
-from project.tasks.cause import Cause
+from project.broker.broker import ServiceBroker
 from project.tasks.errors import ResultUnavailable, TaskArgumentError, TaskFailed
 from project.tasks.models import TaskRun
+from project.tasks.sending.cause import Cause
 from project.tasks.task import Task
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually

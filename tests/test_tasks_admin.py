@@ -12,13 +12,13 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
-from project.tasks.admin import listing, repair
-from project.tasks.audit import Operator
-from project.tasks.broker import ServiceBroker
-from project.tasks.bulk import start_bulk_retry
-from project.tasks.filters import RunFilter
+from project.broker.broker import ServiceBroker
+from project.desk.admin import listing, repair
 from project.tasks.models import BulkRetry, OperatorAction, PausedQueue, TaskAttempt, TaskBatch, TaskRun, Worker
-from project.tasks.queues import pause_queue
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.bulk import start_bulk_retry
+from project.tasks.repair.filters import RunFilter
+from project.tasks.repair.pauses import pause_queue
 from tests.people import a_user
 from tests.runs import a_run, an_old_run
 
@@ -377,7 +377,7 @@ def lines(client: Client, **query: str) -> str:
 
 
 def test_runs_are_exported_as_csv_and_json_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("project.tasks.admin.export._CHUNK", 2)
+    monkeypatch.setattr("project.desk.admin.export._CHUNK", 2)
     for _ in range(5):
         a_run(error="=1+1")
     a_run("succeeded")

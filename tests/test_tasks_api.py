@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
-from project.tasks.broker import ServiceBroker
-from project.tasks.cause import Cause, caused_by
+from project.broker.broker import ServiceBroker
 from project.tasks.models import OperatorAction, PausedQueue, TaskAttempt, TaskRun, Worker
+from project.tasks.sending.cause import Cause, caused_by
 from tests import tasks_for_tests as tasks
 from tests.people import Api, a_user, staff
 from users.models import User

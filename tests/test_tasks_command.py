@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from dramatiq.worker import Worker as DramatiqWorker
 
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
 from project.tasks.models import BulkRetry, OperatorAction, PausedQueue, TaskAttempt, TaskBatch, TaskRun, Worker
 from scheduler.models import Schedule
 from tests.runs import a_run, an_old_run

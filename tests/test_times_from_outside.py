@@ -8,10 +8,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from project.tasks.audit import Operator
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
 from project.tasks.models import PausedQueue
-from project.tasks.queues import pause_queue
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.pauses import pause_queue
 from scheduler.forms import ScheduleForm
 from scheduler.models import Schedule
 from tests.people import Api, a_user, staff

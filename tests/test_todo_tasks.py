@@ -7,9 +7,9 @@ from django.utils import timezone
 from dramatiq.worker import Worker
 
 from project.registry import registry
-from project.tasks.cause import Cause, caused_by
 from project.tasks.errors import TaskArgumentError
 from project.tasks.models import TaskRun
+from project.tasks.sending.cause import Cause, caused_by
 from tests.eventually import eventually
 from tests.people import Api, a_user
 from todo.models import Todo

@@ -8,17 +8,17 @@ from uuid import uuid4
 from django.db import connection, transaction
 from dramatiq.worker import Worker
 
-from project.tasks.audit import Operator
+from project.broker.broker import ServiceBroker
+from project.desk.why import explain
 from project.tasks.batches import Batch, settle_batches
-from project.tasks.broker import ServiceBroker
 from project.tasks.chains import chain
 from project.tasks.models import TaskRun
-from project.tasks.operations import cancel, retry
-from project.tasks.outbox import relay_once
-from project.tasks.outcomes import record_success
 from project.tasks.policy import Policy
-from project.tasks.unique import admit_waiting
-from project.tasks.why import explain
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.operations import cancel, retry
+from project.tasks.running.outcomes import record_success
+from project.tasks.sending.outbox import relay_once
+from project.tasks.sending.unique import admit_waiting
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.runs import a_claim

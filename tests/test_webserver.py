@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from project.webserver import server as web
-from project.webserver.server import Server
+from project.web.server import server as web
+from project.web.server.server import Server
 from tests.eventually import eventually
 
 MOST_BODY = 1000

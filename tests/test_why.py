@@ -11,12 +11,12 @@ from django.utils import timezone
 from dramatiq.broker import set_broker
 from dramatiq.worker import Worker as DramatiqWorker
 
-from project.tasks.audit import Operator
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
+from project.desk.why import explain
 from project.tasks.models import TaskRun, Worker
-from project.tasks.queues import pause_queue
-from project.tasks.rescue import BEAT_EVERY, DEAD_AFTER
-from project.tasks.why import explain
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.pauses import pause_queue
+from project.tasks.upkeep.dead_workers import BEAT_EVERY, DEAD_AFTER
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.runs import a_run

@@ -8,7 +8,7 @@ from dramatiq import Message
 from dramatiq.broker import MessageProxy
 from dramatiq.worker import _WorkQueueItem as Item
 
-from project.tasks.work_queue import MOST_AHEAD, WorkQueue
+from project.broker.work_queue import MOST_AHEAD, WorkQueue
 from tests.eventually import eventually
 
 

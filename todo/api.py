@@ -2,9 +2,9 @@
 
 from ninja import Query, Router, Status
 
-from project.errors import refusals
-from project.fields import Id
-from project.throttle import Throttle, signed_in_user
+from project.values.fields import Id
+from project.web.errors import refusals
+from project.web.throttle import Throttle, signed_in_user
 from todo import services
 from todo.models import Todo
 from todo.schemas import NewTodo, Page, Sent, TodoChanges, TodoOut, TodoPage

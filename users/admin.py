@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from project.admin import CarefulAdmin
-from project.fields import InstantField
+from project.values.fields import InstantField
 from users.models import RefreshSession, User
 from users.pages import LoginForm
 from users.sessions import revoke_sessions

@@ -8,10 +8,10 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Status
 
-from project.client_address import client_address
-from project.errors import refusals, refuse
-from project.fields import Id
-from project.throttle import Throttle, signed_in_user
+from project.values.fields import Id
+from project.web.client_address import client_address
+from project.web.errors import refusals, refuse
+from project.web.throttle import Throttle, signed_in_user
 from users import services, sessions
 from users.auth import SignedIn, bearer
 from users.errors import TooManyGuessesError

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from project.throttle import Window, is_remembered, network_of, remember
+from project.web.throttle import Window, is_remembered, network_of, remember
 from users.errors import TooManyGuessesError
 from users.models import User
 

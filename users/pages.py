@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
-from project.client_address import client_address
-from project.throttle import Window, network, sign_in_limit
+from project.web.client_address import client_address
+from project.web.throttle import Window, network, sign_in_limit
 from users.errors import TooManyGuessesError
 from users.guessing import begin_guess
 

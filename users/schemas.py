@@ -9,7 +9,7 @@ from django.db.models import CharField
 from ninja import Schema
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from project.fields import Body, NoNul
+from project.values.fields import Body, NoNul
 from users.models import RefreshSession, User
 
 

@@ -20,8 +20,8 @@ from project.drill.options import Options
 from project.drill.outages import Outages
 from project.drill.tasks import execute, refuse
 from project.tasks.batches import Batch
-from project.tasks.cause import Cause, caused_by
 from project.tasks.ids import uuid7
+from project.tasks.sending.cause import Cause, caused_by
 
 #: Seconds to wait at most for worker processes that live.
 _LONGEST_WAIT = 60.0

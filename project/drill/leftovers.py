@@ -1,9 +1,9 @@
 """Removes a drill's traces from configured servers."""
 
+from project.broker.service import broker
 from project.drill import ledger
 from project.drill.tasks import QUEUE, execute
 from project.tasks.models import TaskRun
-from project.tasks.outbox import broker
 
 
 def clean_up() -> None:

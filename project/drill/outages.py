@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from project.broker.service import broker
 from project.drill import ledger
 from project.drill.tasks import QUEUE
 from project.embedded.server import Server
 from project.tasks.models import TaskRun
-from project.tasks.outbox import broker
 
 #: Longer than it takes until a silent process is presumed dead.
 _LONG = (12.0, 16.0)

@@ -16,9 +16,9 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from project.broker.addresses import connect
 from project.health.errors import NotReadyError
 from project.names import TaskName
-from project.tasks.addresses import connect
 from project.tasks.models import TaskRun
 
 TIMEOUT_SECONDS = 2

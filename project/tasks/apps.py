@@ -7,8 +7,8 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 from dramatiq.broker import get_broker
 
-from project.far_times import read_far_times
-from project.tasks.broker import ServiceBroker
+from project.broker.broker import ServiceBroker
+from project.values.far_times import read_far_times
 
 
 class TasksConfig(AppConfig):
@@ -27,4 +27,4 @@ class TasksConfig(AppConfig):
         import_module(settings.TASKS_REGISTRY)
         broker = get_broker()
         if isinstance(broker, ServiceBroker):
-            broker.stand_in = import_string("project.tasks.strangers.Stranger")
+            broker.stand_in = import_string("project.tasks.running.strangers.Stranger")

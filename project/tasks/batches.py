@@ -12,13 +12,13 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Count, Exists, OuterRef
 from django.db.models.functions import Now
 
-from project.tasks.callbacks import bury, send_or_bury
-from project.tasks.cause import Cause, caused_by, current_cause
+from project.database.one_by_one import one_by_one
 from project.tasks.ids import uuid7
 from project.tasks.models import TaskBatch, TaskRun
-from project.tasks.one_by_one import one_by_one
-from project.tasks.sending import Call, Options, send_runs
-from project.tasks.storable import storable
+from project.tasks.sending.callbacks import bury, send_or_bury
+from project.tasks.sending.cause import Cause, caused_by, current_cause
+from project.tasks.sending.sending import Call, Options, send_runs
+from project.values.storable import storable
 
 
 @dataclass(frozen=True, kw_only=True)

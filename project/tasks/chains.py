@@ -9,15 +9,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 from uuid import UUID
 
-from project.tasks.callbacks import send_or_bury
 from project.tasks.declared import get_task
 from project.tasks.errors import TaskArgumentError, TaskDefinitionError, UnknownTaskError
 from project.tasks.ids import uuid7
-from project.tasks.message import Message
-from project.tasks.sending import Call, Options, send_runs
+from project.tasks.sending.callbacks import send_or_bury
+from project.tasks.sending.message import Message
+from project.tasks.sending.sending import Call, Options, send_runs
 
 if TYPE_CHECKING:
-    from project.tasks.claims import Claim
+    from project.tasks.running.claim import Claim
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from project.tasks.errors import PermanentError, Postponed, RetryLater, TaskArgumentError, TaskDefinitionError
-from project.tasks.storable import storable
+from project.values.storable import storable
 
 #: After this many deaths of its worker while it ran, a run is poison.
 MAX_DEATHS = 3

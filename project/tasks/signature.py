@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic cannot read typing.TypedDict before Python 3.12
 
 from project.tasks.errors import TaskArgumentError, TaskDefinitionError
-from project.tasks.json_values import UnstorableError, json_of
+from project.values.json_values import UnstorableError, json_of
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 

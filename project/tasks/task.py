@@ -12,14 +12,14 @@ import dramatiq
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from dramatiq.broker import get_broker
 
-from project.tasks.cause import Cause
-from project.tasks.connections import giving_back
 from project.tasks.declared import all_tasks, declare, get_task
-from project.tasks.execution import execute, take_delivery
-from project.tasks.message import Message
 from project.tasks.policy import Policy
-from project.tasks.refused import COMPOSED, PLAIN, WITH_OPTIONS, Refused
-from project.tasks.sending import Call, Options, send_runs
+from project.tasks.running.connections import giving_back
+from project.tasks.running.execution import execute, take_delivery
+from project.tasks.sending.cause import Cause
+from project.tasks.sending.message import Message
+from project.tasks.sending.refused import COMPOSED, PLAIN, WITH_OPTIONS, Refused
+from project.tasks.sending.sending import Call, Options, send_runs
 from project.tasks.signature import TaskSignature
 
 if TYPE_CHECKING:

@@ -149,7 +149,7 @@ def _programs(options: argparse.Namespace) -> list[Program]:
     size = ["--processes", str(options.processes), "--threads", str(options.threads)]
     drain = ["--worker-shutdown-timeout", str(WORKER_DRAIN_MILLISECONDS), "--skip-logging"]
     commands = {
-        "web": ["-m", "project.webserver"],
+        "web": ["-m", "project.web.server"],
         "scheduler": ["manage.py", "runscheduler"],
         "worker": ["manage.py", "rundramatiq", *size, *drain],
     }

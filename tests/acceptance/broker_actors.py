@@ -11,9 +11,9 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import Retries
 
-from project.tasks.broker import ServiceBroker
-from project.tasks.drain import Watchdog
-from project.tasks.retries import SafeRetries
+from project.broker.broker import ServiceBroker
+from project.broker.shutdown import Watchdog
+from project.tasks.running.retries import SafeRetries
 
 URL = os.environ["ACTORS_URL"]
 RECORD = Path(os.environ["ACTORS_RECORD"])

@@ -147,7 +147,7 @@ class Service:
         """Start the web server and wait until it answers."""
         port = free_port()
         self.environment |= {"PORT": str(port), "WEB_THREADS": str(threads)}
-        command = [sys.executable, "-m", "project.webserver"]
+        command = [sys.executable, "-m", "project.web.server"]
         web = self._start("web", command, url=f"http://127.0.0.1:{port}")
         eventually(lambda: _answers(f"{web.url}/livez"), timeout=START_SECONDS)
         return web

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dramatiq import get_broker
 
-from project.tasks.context import current_run
+from project.tasks.running.context import current_run
 from project.tasks.task import task
 from tests.eventually import eventually
 

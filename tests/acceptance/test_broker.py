@@ -18,9 +18,9 @@ import pytest
 from dramatiq import Message
 from dramatiq.errors import BrokerConnectionError
 
+from project.broker.broker import ServiceBroker
 from project.embedded.server import Server
 from project.embedded.valkey import valkey
-from project.tasks.broker import ServiceBroker
 from tests.acceptance.processes import Running, pause, resume
 from tests.eventually import eventually
 

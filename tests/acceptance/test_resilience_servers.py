@@ -10,13 +10,13 @@ import pytest
 from django.db import connection, transaction
 from dramatiq.worker import Worker as DramatiqWorker
 
+from project.broker.broker import ServiceBroker
 from project.database.access import this_connection
 from project.embedded.server import Server
-from project.tasks.audit import Operator
 from project.tasks.batches import Batch, settle_batches
-from project.tasks.broker import ServiceBroker
 from project.tasks.models import TaskRun
-from project.tasks.operations import cancel
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.operations import cancel
 from tests.acceptance import tasks
 from tests.acceptance.processes import Service
 from tests.acceptance.tasks import Diary

@@ -18,7 +18,7 @@ from project.embedded.server import free_port
 CONNECTIONS = 8
 TODOS = 20
 HANGING = 200
-COMMAND = [sys.executable, "-m", "project.webserver"]
+COMMAND = [sys.executable, "-m", "project.web.server"]
 START_SECONDS = 30.0
 
 

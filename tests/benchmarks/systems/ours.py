@@ -5,7 +5,7 @@ import time
 from django.core.management import call_command
 from django.db import connection
 
-from project.tasks.outbox import broker
+from project.broker.service import broker
 from tests.benchmarks.ours import tasks
 
 noop, stamp = tasks.noop, tasks.stamp

@@ -1,0 +1,1 @@
+"""Dramatiq's Redis broker, safe and fast; it knows neither Django nor rows."""

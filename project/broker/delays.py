@@ -1,0 +1,66 @@
+"""Delayed messages wait in Redis by their time, not in a worker's memory."""
+
+import time
+from typing import Any
+
+from dramatiq import Message
+from dramatiq.broker import MessageProxy
+from dramatiq.common import q_name
+
+from project.broker.consumer import LONGEST_WAIT, ROOM_WAIT, Delivery, Pair, QueueConsumer
+
+LARGEST_BATCH = 200
+SHORTEST_WAIT = 0.005
+
+
+class DelayConsumer(QueueConsumer):
+    """Consumes a delay queue: parks what is new, moves what is due to its real queue, hands out nothing."""
+
+    def _next(self) -> MessageProxy | None:
+        if self.broker.work.closed:
+            self._wait_for_stop()
+            return None
+        self._park(self._take(LARGEST_BATCH))
+        seconds = self._move_due()
+        if seconds > 0:
+            self._wait_for_message(seconds=max(SHORTEST_WAIT, min(LONGEST_WAIT, seconds)), count=LARGEST_BATCH)
+        return None
+
+    def _wait_for_stop(self) -> None:
+        self._give_back_early()
+        self.broker.beat()
+        time.sleep(ROOM_WAIT)
+
+    def _park(self, pairs: list[Pair]) -> None:
+        parked: list[str | float] = []
+        for pair in pairs:
+            if message := self._read(*pair):
+                self.broker.emit_before("delay_message", Delivery(message))
+                parked += (_eta(message), message.options["redis_message_id"])
+        if parked:
+            self.broker.run_script("park", self.broker.broker_id, self.queue_name, *parked)
+
+    def _move_due(self) -> float:
+        """Move what is due and tell the seconds until there is more."""
+        wait, *due = self.broker.run_script("due", self.broker.broker_id, self.queue_name, LARGEST_BATCH)
+        for pair in zip(due[::2], due[1::2], strict=True):
+            if message := self._read(*pair):
+                self._move(message)
+        return LONGEST_WAIT if wait < 0 else float(wait) / 1000
+
+    def _move(self, delayed: Message[Any]) -> None:
+        message = delayed.copy(queue_name=q_name(self.queue_name))
+        message.options.pop("eta", None)
+        redis_message_id = message.options["redis_message_id"]
+        self.broker.emit_before("enqueue", message, None)
+        self.broker.run_script(
+            "move",
+            *(self.broker.broker_id, self.queue_name, redis_message_id),
+            *(message.queue_name, redis_message_id, message.encode()),
+        )
+        self.broker.emit_after("enqueue", message, None)
+
+
+def _eta(message: Message[Any]) -> float:
+    eta = message.options.get("eta")
+    return eta if isinstance(eta, int | float) else 0

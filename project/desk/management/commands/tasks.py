@@ -1,0 +1,128 @@
+"""Look at runs and repair them: `manage.py tasks list|show|why|send|retry|discard|cancel|pause|resume|…`.
+
+Exits with 0; with 1 for a finding or a failure; with 2 for wrong usage. Errors are one line on stderr.
+"""
+
+import json
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.core.management.base import BaseCommand, CommandError
+from django.core.serializers.json import DjangoJSONEncoder
+
+from project.desk.console import acting, looking
+from project.desk.console.acting import UsageError
+from project.desk.console.answers import Answer, days, duration, run_id, whole_number
+from project.tasks.errors import TaskError
+from project.tasks.models import TaskRun
+
+ACTIONS: Final[dict[str, tuple[Callable[[dict[str, Any]], Answer], str]]] = {
+    "list": (looking.list_runs, "runs, newest first"),
+    "show": (looking.show_run, "everything about one run"),
+    "why": (looking.why, "why a run is not running"),
+    "queues": (looking.list_queues, "what waits in each queue"),
+    "workers": (looking.list_workers, "which processes live; exits with 1 if none does"),
+    "check": (looking.check, "whether this code fits all stored payloads; exits with 1 if not"),
+    "send": (acting.send, "send a task"),
+    "retry": (acting.retry, "try runs again that have ended without a result"),
+    "discard": (acting.discard, "take dead runs off the list"),
+    "cancel": (acting.cancel, "keep runs from starting, or stop them"),
+    "pause": (acting.pause, "start no more runs of a queue"),
+    "resume": (acting.resume, "start runs of a queue again"),
+    "prune": (acting.prune, "delete history that is old enough"),
+}
+FOUND, WRONG_USAGE = 1, 2
+
+
+class Command(BaseCommand):
+    """An operator's tool for scripts and shells."""
+
+    help = "Look at task runs, queues and workers, and repair them."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """One sub-command for each thing one may want."""
+        actions = parser.add_subparsers(dest="action", required=True, metavar="|".join(ACTIONS))
+        parsers = {name: actions.add_parser(name, help=about) for name, (_, about) in ACTIONS.items()}
+        for each in parsers.values():
+            each.add_argument("--json", action="store_true", help="for scripts")
+        for name in ("show", "why"):
+            parsers[name].add_argument("id", type=run_id)
+        _add_filter(parsers["list"])
+        parsers["list"].add_argument("--limit", type=whole_number, default=20, help="at most so many (20)")
+        _add_send(parsers["send"])
+        _add_repairs(parsers)
+        _add_queues(parsers)
+        _add_prune(parsers["prune"])
+        for name in ("send", "retry", "discard", "cancel", "resume", "prune"):
+            parsers[name].add_argument("--reason", default="", help="kept in the record")
+
+    def handle(self, *, action: str, **options: Any) -> None:
+        """Do what was asked.
+
+        Raises:
+            CommandError: With exit code 1 or 2.
+        """
+        try:
+            answer = ACTIONS[action][0](options)
+        except UsageError as error:
+            raise CommandError(str(error), returncode=WRONG_USAGE) from error
+        except TaskRun.DoesNotExist:
+            raise CommandError("There is no such run; its row may have been pruned.", returncode=FOUND) from None
+        except TaskError as error:
+            raise CommandError(str(error), returncode=FOUND) from error
+        self._print(answer, as_json=options["json"])
+        if answer.is_bad:
+            sys.exit(FOUND)
+
+    def _print(self, answer: Answer, *, as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(json.dumps(answer.data, cls=DjangoJSONEncoder, ensure_ascii=False))
+        else:
+            self.stdout.write("\n".join(answer.lines))
+
+
+def _add_filter(parser: ArgumentParser) -> None:
+    parser.add_argument("--state", choices=TaskRun.State.values)
+    parser.add_argument("--since", type=duration, metavar="AGE", help="sent in the past 90s, 15m, 2h, 7d …")
+    parser.add_argument("--until", type=duration, metavar="AGE", help="sent longer ago than that")
+    parser.add_argument("--ended-before", type=duration, metavar="AGE", help="not ended in the past 90s, 15m …")
+    for name in ("batch", "bulk_id", "parent_id"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=run_id, metavar="ID")
+    for name in ("task", "queue", "schedule", "fingerprint", "error_type", "request_id"):
+        parser.add_argument(f"--{name.replace('_', '-')}")
+
+
+def _add_send(parser: ArgumentParser) -> None:
+    parser.add_argument("name", help="the task's name")
+    parser.add_argument("arguments", nargs="*", type=acting.argument, metavar="name=value")
+    parser.add_argument("--delay", type=duration, metavar="TIME", help="not before 90s, 15m, 2h … from now")
+    parser.add_argument("--queue", help="another queue")
+    parser.add_argument("--wait", type=duration, metavar="TIME", help="wait for the result so long")
+
+
+def _add_repairs(parsers: dict[str, ArgumentParser]) -> None:
+    for name in ("retry", "discard", "cancel"):
+        parsers[name].add_argument("ids", nargs="*", type=run_id, metavar="id")
+    retry = parsers["retry"]
+    retry.add_argument("--arguments", type=acting.json_object, metavar="JSON", help="other arguments, by name")
+    retry.add_argument("--all", action="store_true", help="all dead runs that match the filter, in bulk")
+    retry.add_argument("--rate", type=float, default=10.0, help="with --all: runs a second (10)")
+    retry.add_argument(
+        "--max-error-percent", type=float, default=20.0, help="with --all: stop when more fail again (20)"
+    )
+    _add_filter(retry)
+
+
+def _add_queues(parsers: dict[str, ArgumentParser]) -> None:
+    for name in ("pause", "resume"):
+        parsers[name].add_argument("queue")
+    parsers["pause"].add_argument("--reason", required=True, help="what others see")
+    parsers["pause"].add_argument("--for", type=duration, metavar="TIME", help="resumed by itself after 15m, 2h …")
+
+
+def _add_prune(parser: ArgumentParser) -> None:
+    parser.add_argument("--succeeded-days", type=days, help="keep runs that succeeded so long (setting)")
+    parser.add_argument("--others-days", type=days, help="keep every other run so long (setting)")

@@ -1,0 +1,168 @@
+"""Why is this run not running? Everything that keeps it from it, in an operator's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from django.utils import timezone
+
+from project.broker.service import BROKER_ERRORS, broker
+from project.desk.overview import living_workers
+from project.tasks.declared import all_tasks
+from project.tasks.errors import Misfit, RetryLater
+from project.tasks.models import PausedQueue, TaskRun, Worker
+from project.tasks.policy import MAX_DEATHS
+from project.tasks.sending.last_chances import broker_queue
+from project.tasks.sending.outbox import redis_message_id
+from project.tasks.sending.slots import has_room
+from project.tasks.sending.unique import holder_of
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One thing to know about a run.
+
+    Args:
+        code: A stable word for scripts.
+        text: A sentence for people, with what to do where there is something to do.
+    """
+
+    code: str
+    text: str
+
+
+def explain(run: TaskRun) -> list[Reason]:
+    """Say how a run stands and, if it waits, everything that it waits for; the first reason weighs most."""
+    if run.state == TaskRun.State.RUNNING:
+        return list(_running(run))
+    if run.state not in TaskRun.UNFINISHED:
+        return list(_ended(run))
+    reasons = [reason for obstacle in _OBSTACLES for reason in obstacle(run)]
+    return reasons or [Reason("in_line", f"It is in line in queue {run.queue!r} and starts when a thread is free.")]
+
+
+def _running(run: TaskRun) -> Iterator[Reason]:
+    worker = Worker.objects.filter(id=run.worker_id).first() if run.worker_id else None
+    since = f"since {_at(run.started_at)} (attempt {run.attempts})"
+    if worker is None:
+        yield Reason("worker_died", f"Its worker is gone; it ran it {since}. Another one takes it within seconds.")
+    else:
+        yield Reason("running", f"It is running {since} on {worker} in queue {run.queue!r}.")
+    if run.cancel_requested:
+        yield Reason("cancel_requested", "It was asked to stop: TaskCancelled is raised in it within seconds.")
+
+
+def _ended(run: TaskRun) -> Iterator[Reason]:
+    reason = f": {run.error_type}: {run.error}".rstrip(": ") if run.error_type or run.error else ""
+    yield Reason(run.state, f"It ended {run.state} at {_at(run.finished_at)}{reason}.")
+    # Asked for no key, the database would walk the whole table: no index has those.
+    rivals = TaskRun.objects.filter(unique_key=run.unique_key, state__in=TaskRun.UNFINISHED)
+    rival = rivals.first() if run.unique_key is not None else None
+    if rival is not None:
+        yield Reason("unique", f"It cannot be retried while run {rival.id}, which has the same unique key, goes on.")
+
+
+def _not_declared(run: TaskRun) -> Iterator[Reason]:
+    if run.task not in all_tasks():
+        yield Reason("unknown_task", f"No task is named {run.task!r} in this checkout: deploy the code that has it.")
+
+
+def _expired(run: TaskRun) -> Iterator[Reason]:
+    if run.expires_at is not None and run.expires_at <= timezone.now():
+        yield Reason("expired", f"It was not to start after {_at(run.expires_at)}; it is marked expired in a moment.")
+
+
+def _queue_paused(run: TaskRun) -> Iterator[Reason]:
+    paused = PausedQueue.objects.filter(queue=run.queue).first()
+    if paused is not None:
+        until = f"until {_at(paused.resume_at)}" if paused.resume_at else "until somebody resumes it"
+        yield Reason("paused", f"Queue {run.queue!r} is paused by {paused.paused_by} {until}: {paused.reason}.")
+
+
+def _no_worker(run: TaskRun) -> Iterator[Reason]:
+    workers = living_workers().filter(kind=Worker.Kind.WORKER)
+    if not any(run.queue in worker.queues for worker in workers):
+        yield Reason("no_worker", f"No living worker consumes queue {run.queue!r}: start one that does.")
+
+
+def _blocked_by_concurrency(run: TaskRun) -> Iterator[Reason]:
+    task = all_tasks().get(run.task)
+    limit = task.policy.max_concurrency if task is not None else None
+    if limit is None:
+        return
+    if run.state != TaskRun.State.QUEUED and run.limit_key and not has_room(run.limit_key, queue=run.queue):
+        yield Reason(
+            "max_concurrency",
+            f"{limit} of {run.task!r} may run at once, and as many run or are about to; it starts when one has ended.",
+        )
+
+
+def _waits_for_its_key(run: TaskRun) -> Iterator[Reason]:
+    holder = holder_of(run)
+    if holder is not None:
+        yield Reason("unique", f"It waits until run {holder.id}, which has its unique key, has ended.")
+
+
+def _waits_for_its_time(run: TaskRun) -> Iterator[Reason]:
+    if run.run_after <= timezone.now():
+        return
+    if run.state == TaskRun.State.RETRYING:
+        yield Reason("retry_later", f"It waits until {_at(run.run_after)} for its next attempt: {_why_again(run)}.")
+    else:
+        yield Reason("later", f"It waits until {_at(run.run_after)}.")
+
+
+def _last_chance(run: TaskRun) -> Iterator[Reason]:
+    if run.deaths == MAX_DEATHS - 1:
+        yield Reason(
+            "last_chance",
+            f"{run.deaths} workers have died while they ran it, so it starts in a process of its own, which the pool "
+            "starts for it within seconds, after other runs on their last chance if all such processes are busy.",
+        )
+
+
+def _why_again(run: TaskRun) -> str:
+    if run.error_type == Misfit.__name__:
+        return f"attempt {run.attempts} met a worker with other code: {run.error.rstrip('.')}"
+    if run.postponed_since is not None and run.error_type == RetryLater.__name__:
+        since = f"since {_at(run.postponed_since)}"
+        return f"it was put off {run.postponements} times {since}, the last time with: {run.error.rstrip('.')}"
+    return f"attempt {run.attempts} failed with {run.error_type or 'an error'}"
+
+
+def _not_at_the_broker(run: TaskRun) -> Iterator[Reason]:
+    try:
+        queue = broker_queue(run.queue, deaths=run.deaths)
+        (is_held,) = broker().holds(queue, [redis_message_id(run.id, run.attempts)])
+    except BROKER_ERRORS as error:
+        yield Reason("broker_down", f"The broker does not answer ({error}); what waits is published when it does.")
+        return
+    if is_held or run.run_after > timezone.now() or any(_blocked_by_concurrency(run)):
+        return
+    if PausedQueue.objects.filter(queue=run.queue).exists():
+        return
+    if run.state == TaskRun.State.QUEUED:
+        yield Reason("message_lost", "The broker does not hold its message; it is published again within 30 s.")
+    else:
+        relay = "within a second" if living_workers().exists() else "by the next worker or scheduler that starts"
+        yield Reason("not_published", f"It is not published yet; that is done {relay}.")
+
+
+_OBSTACLES: Final[tuple[Callable[[TaskRun], Iterator[Reason]], ...]] = (
+    _not_declared,
+    _expired,
+    _queue_paused,
+    _blocked_by_concurrency,
+    _waits_for_its_key,
+    _waits_for_its_time,
+    _no_worker,
+    _last_chance,
+    _not_at_the_broker,
+)
+
+
+def _at(moment: datetime | None) -> str:
+    return "an unknown time" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

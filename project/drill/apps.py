@@ -1,0 +1,7 @@
+"""The app of `manage.py drill`."""
+
+from django.apps import AppConfig
+
+
+class DrillConfig(AppConfig):
+    name = "project.drill"

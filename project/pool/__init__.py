@@ -1,0 +1,1 @@
+"""`rundramatiq`: keeps worker processes running."""

@@ -1,0 +1,7 @@
+"""The app of `rundramatiq`."""
+
+from django.apps import AppConfig
+
+
+class PoolConfig(AppConfig):
+    name = "project.pool"

@@ -1,0 +1,53 @@
+"""The processes of a pool that run what is on its last chance: started when something waits, ended by themselves."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from project.pool.child import Child
+
+log = logging.getLogger("supervisor")
+
+#: What still waits this many seconds after a process was started for it needs another one: the first is busy.
+_PATIENCE = 4.0
+
+
+class LoneChildren:
+    """Processes of which each executes one run at a time, and nothing but last chances.
+
+    Args:
+        command: The program and its arguments.
+        output: The descriptor they write to.
+        most: How many there may be at once.
+    """
+
+    def __init__(self, command: Sequence[str], *, output: int, most: int) -> None:
+        self.living: list[Child] = []
+        self._command = command
+        self._output = output
+        self._most = most
+        self._started_at = float("-inf")
+
+    def start_another(self) -> None:
+        """Start one because something waits, unless one has only just been started for it or there are enough."""
+        if len(self.living) >= self._most or time.monotonic() - self._started_at < _PATIENCE:
+            return
+        child = Child(self._command, output=self._output)
+        child.start()
+        self.living.append(child)
+        self._started_at = time.monotonic()
+        log.info("Process %d is started for what is on its last chance.", child.pid)
+
+    def forget_ended(self) -> list[str]:
+        """Forget those that have ended; return the names of those that died."""
+        ended = [child for child in self.living if child.poll() is not None]
+        for child in ended:
+            child.close()
+            self.living.remove(child)
+            log.info("Process %d for last chances has ended (%d).", child.pid, child.poll())
+            if child.poll():
+                # What waits beside it may be tried at once: whoever was to blame is dead.
+                self._started_at = float("-inf")
+        return [child.names for child in ended if child.poll() and child.names]

@@ -1,0 +1,102 @@
+"""django-dramatiq's `rundramatiq`, with a pool that recovers by itself.
+
+Every option keeps its meaning. What Dramatiq's own master does when one of its processes dies, which is to stop
+all the others, and what happens to them when the master dies, which is nothing, is left to `supervisor`.
+"""
+
+import os
+import sys
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django_dramatiq.management.commands.rundramatiq import Command as StockCommand
+from dramatiq.broker import get_broker
+from dramatiq.cli import RET_PIDFILE, setup_pidfile
+
+from project.database.checks import refuse_shared_sessions
+
+
+class Command(StockCommand):  # type: ignore[misc]  # django-dramatiq has no types
+    """Run worker processes and keep them running."""
+
+    help = "Runs Dramatiq workers, starts those again that die, and recycles those that have grown old."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add to django-dramatiq's options."""
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--max-runs", type=int, default=0, help="Replace a process, drained, after so many runs; 0: never"
+        )
+        parser.add_argument(
+            "--max-memory", type=int, default=0, help="Replace a process, drained, above so many MiB; 0: never"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Become the supervisor; reloading on changes and gevent are left to Dramatiq's own command line."""
+        if options["watch_dir"] or options["use_gevent"] or sys.platform == "win32":
+            super().handle(*args, **options)
+            return
+        refuse_shared_sessions()
+        command = self.supervisor_command(options)
+        _write_pid_file(options["pid_file"])
+        self.stdout.write(f" * Running workers: {' '.join(command[1:])}\n\n")
+        self.stdout.flush()
+        os.execv(sys.executable, command)  # noqa: S606 - this very interpreter
+
+    def supervisor_command(self, options: dict[str, Any]) -> list[str]:
+        """Return what this process becomes.
+
+        Args:
+            options: What the command line was parsed to.
+        """
+        own = {
+            "--processes": options["processes"],
+            "--shutdown-timeout": options["worker_shutdown_timeout"],
+            "--pid-file": options["pid_file"],
+            "--log-file": options["log_file"],
+        }
+        command = [sys.executable, "-m", "project.pool.supervisor", *_given(own)]
+        for function in [*options["forks"], *_forks_of_middleware()]:
+            command += ["--fork-function", function]
+        return [*command, "--", sys.executable, "-m", "project.pool.worker_process", *self._arguments(options)]
+
+    def _arguments(self, options: dict[str, Any]) -> list[str]:
+        """Return Dramatiq's own arguments, and ours, for each worker process."""
+        own = {
+            "--max-runs": options["max_runs"],
+            "--max-memory": options["max_memory"],
+            "--threads": options["threads"],
+            "--worker-shutdown-timeout": options["worker_shutdown_timeout"],
+        }
+        _, *modules = self.discover_tasks_modules()
+        flags = ["-v"] * (options["verbosity"] - 1) + ["--skip-logging"] * options["skip_logging"]
+        queues = ["--queues", *options["queues"]] if options["queues"] else []
+        return [
+            *_given(own),
+            *flags,
+            "project.pool.worker_process:load",
+            *modules,
+            "--path",
+            *options["path"],
+            *queues,
+        ]
+
+
+def _given(options: dict[str, Any]) -> list[str]:
+    return [text for name, value in options.items() if value for text in (name, str(value))]
+
+
+def _forks_of_middleware() -> list[str]:
+    """Name the functions that middleware wants to have run in processes of their own."""
+    functions = [function for middleware in get_broker().middleware for function in middleware.forks]
+    return [f"{function.__module__}:{function.__name__}" for function in functions]
+
+
+def _write_pid_file(path: str | None) -> None:
+    """Write this process's id, which the supervisor keeps, unless another pool that lives has written its own."""
+    try:
+        if path:
+            setup_pidfile(path)
+    except RuntimeError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(RET_PIDFILE)

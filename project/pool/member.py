@@ -1,0 +1,111 @@
+"""What a worker process and the supervisor of its pool have to say to each other."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import structlog
+from dramatiq.broker import Broker, MessageProxy
+from dramatiq.errors import BrokerConnectionError
+from dramatiq.middleware import Middleware
+
+from project.broker.addresses import lost_connections
+from project.pool.line import Line
+from project.tasks.models import TaskRun, Worker
+from project.tasks.running.claim import this_worker
+from project.tasks.running.persistence import insist
+from project.tasks.sending.last_chances import queues_of_last_chances
+from project.tasks.upkeep.dead_workers import bury, free_runs
+
+if TYPE_CHECKING:
+    from dramatiq.worker import Worker as DramatiqWorker
+
+    from project.broker.broker import ServiceBroker
+
+log = structlog.get_logger(__name__)
+
+_MEBIBYTE = 1024 * 1024
+
+
+class Membership(Middleware):
+    """Tells the supervisor when this process works and when it should be replaced, and buries who died.
+
+    Args:
+        line: To the supervisor.
+        max_runs: How many messages this process may handle; 0 for any number.
+        max_memory: How many MiB it may occupy; 0 for any amount.
+    """
+
+    def __init__(self, line: Line, *, max_runs: int, max_memory: int) -> None:
+        self._line = line
+        self._max_runs = max_runs
+        self._max_memory = max_memory
+        self._runs = 0
+        self._has_asked = False
+
+    def after_worker_boot(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:  # type: ignore[override]
+        """Say that this process works and under which names, and listen."""
+
+        def hear(line: str) -> None:
+            # In a thread of its own: while the database is away, the line must be heard to break all the same.
+            names = line.removeprefix("bury ")
+            queues = [*worker.consumers, *queues_of_last_chances(worker.consumers)]
+            threading.Thread(target=self._bury, args=[names, broker, queues], name="burial", daemon=True).start()
+
+        self._line.listen(hear)
+        self._line.say(f"ready {this_worker.id}/{broker.broker_id}")
+
+    def _bury(self, names: str, broker: ServiceBroker, queues: list[str]) -> None:
+        """Free at once what a process had claimed and fetched that is certainly dead."""
+        worker_id, _, broker_id = names.partition("/")
+        freed = insist(lambda: _free_runs_of(UUID(worker_id)))
+        log.warning("dead_worker_buried", worker_id=worker_id, runs=freed)
+        _give_back_from(broker_id, broker=broker, queues=queues)
+        self._line.say(f"buried {names}")
+
+    def after_process_message(
+        self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
+    ) -> None:
+        """Ask, once, to be replaced when a limit is reached."""
+        self._runs += 1
+        if not self._has_asked and (self._has_run_enough() or self._is_too_big()):
+            self._has_asked = True
+            self._line.say("replace me")
+
+    def _has_run_enough(self) -> bool:
+        return 0 < self._max_runs <= self._runs
+
+    def _is_too_big(self) -> bool:
+        return 0 < self._max_memory * _MEBIBYTE < resident_bytes()
+
+
+def resident_bytes() -> int:
+    """Return how much memory this process occupies; where the kernel does not say, how much it has at most."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except FileNotFoundError:
+        import resource  # noqa: PLC0415 - not everywhere
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _free_runs_of(worker_id: UUID) -> int:
+    # Its row may be gone already, and what it had claimed not yet freed.
+    buried = bury(Worker.objects.filter(id=worker_id))
+    return buried + free_runs(TaskRun.objects.filter(worker_id=worker_id))
+
+
+def _give_back_from(broker_id: str, *, broker: ServiceBroker, queues: list[str]) -> None:
+    """Give back the messages that the dead process had fetched and not started."""
+    try:
+        with lost_connections():
+            last_beat = broker.client.zscore(f"{broker.namespace}:__heartbeats__", broker_id)
+        if last_beat is not None:
+            broker.run_script("rescue", broker_id, int(last_beat), *queues)
+    except BrokerConnectionError as error:
+        log.warning("messages_not_given_back", error=str(error), cure="the rescue gives them back within 15 s")

@@ -1,0 +1,203 @@
+"""Keeps a pool of worker processes running: `python -m project.pool.supervisor`, which `rundramatiq` becomes.
+
+It imports nothing but the standard library, so it is a third of the size of Dramatiq's master. Each worker is a
+fresh interpreter whose standard input is a line to this process. The worker says when it is ready and when it wants
+to be replaced. It is told which others have died, and frees what they had claimed: nobody has to wait until their
+silence proves it. And it drains when the line breaks, so that nothing outlives a supervisor that is killed.
+
+SIGTERM and SIGINT drain all workers (a second one kills them), SIGHUP replaces them one after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from project.pool.child import Child
+from project.pool.lone_children import LoneChildren
+
+log = logging.getLogger("supervisor")
+
+#: Seconds that one look at the pool may take to notice something.
+_LOOK = 0.4
+#: Seconds that a process may take to end after it was told to, on top of the time its tasks are given.
+_GRACE = 15.0
+#: Signals that come within so many seconds are one request: `timeout` sends each to its child and to the group.
+_TOGETHER = 0.25
+_KILLED = 1
+
+
+class Pool:
+    """The worker processes, and what is to become of them.
+
+    Args:
+        children: The processes; not started yet.
+        lone: Those that run what is on its last chance.
+        shutdown_timeout: Seconds that running tasks are given to end.
+    """
+
+    def __init__(self, children: Sequence[Child], *, lone: LoneChildren, shutdown_timeout: float) -> None:
+        self._children = children
+        self._lone = lone
+        self._shutdown_timeout = shutdown_timeout
+        self._to_replace: list[Child] = []
+        self._stop_requests = 0
+        self._asked_at = float("-inf")
+        self._must_replace_all = False
+        self._was_ready = False
+        self._burials: dict[str, int] = {}
+
+    def run(self) -> int:
+        """Run until told to stop; return the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._note_signal)
+        for child in self._children:
+            child.start()
+        failure = self._watch()
+        code = self._stop()
+        return failure or code
+
+    def _note_signal(self, number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if number == signal.SIGHUP:
+            self._must_replace_all = True
+        elif now - self._asked_at > _TOGETHER:
+            self._asked_at = now
+            self._stop_requests += 1
+
+    def _watch(self) -> int:
+        """Keep every process running; return when told to stop, or the exit code of a pool that cannot start."""
+        while not self._should_stop():
+            for child in self._children:
+                self._listen_to(child)
+                self._was_ready |= child.is_ready and bool(child.names)
+                if child.wants_replacement and child not in self._to_replace:
+                    self._to_replace.append(child)
+                if failure := self._look_after(child):
+                    return failure
+            self._look_after_lone()
+            self._have_dead_buried()
+            self._replace_next()
+        return 0
+
+    def _listen_to(self, child: Child) -> None:
+        for line in child.listen(timeout=_LOOK / (len(self._children) + len(self._lone.living))):
+            if line == "last chances":
+                self._lone.start_another()
+            else:
+                self._burials.pop(line.removeprefix("buried "), None)
+
+    def _look_after_lone(self) -> None:
+        for child in self._lone.living:
+            self._listen_to(child)
+        self._burials.update(dict.fromkeys(self._lone.forget_ended(), 0))
+
+    def _should_stop(self) -> bool:
+        if self._must_replace_all:
+            self._must_replace_all = False
+            self._to_replace = list(self._children)
+            log.info("Replacing all processes, one after the other.")
+        return self._stop_requests > 0
+
+    def _look_after(self, child: Child) -> int:
+        """Start a process again that has ended; return its exit code if none ever got as far as to work."""
+        code = child.poll()
+        if code is None:
+            return 0
+        if code > 0 and not self._was_ready:
+            log.critical("Process %d cannot start (exit code %d): giving up.", child.pid, code)
+            return code
+        if code and child.names:
+            self._burials[child.names], child.names = 0, ""
+        if child.start_if_due() and child in self._to_replace:
+            self._to_replace.remove(child)
+        return 0
+
+    def _have_dead_buried(self) -> None:
+        """Tell a process that works which ones died, and another one if it died before it saw to that."""
+        ready = {child.pid: child for child in self._children if child.is_ready and child.names}
+        for names, told in self._burials.items():
+            if ready and told not in ready:
+                pid, child = next(iter(ready.items()))
+                child.tell(f"bury {names}")
+                self._burials[names] = pid
+
+    def _replace_next(self) -> None:
+        """Have one process at a time drained, so that the others keep working."""
+        if all(child.is_ready for child in self._children) and self._to_replace:
+            self._to_replace[0].drain()
+
+    def _stop(self) -> int:
+        living = [child for child in self._all() if child.poll() is None]
+        for child in living:
+            child.drain()
+        deadline = time.monotonic() + self._shutdown_timeout + _GRACE
+        while any(child.poll() is None for child in living):
+            if self._stop_requests > 1:
+                self._kill_all("is not waited for")
+            elif time.monotonic() > deadline:
+                self._kill_all("does not end")
+            time.sleep(0.05)
+        # One that was only just starting knows no better than to die of the signal.
+        codes = {child.poll() or 0 for child in living} - {-signal.SIGTERM, -signal.SIGHUP}
+        return _KILLED if min(codes, default=0) < 0 else max(codes, default=0)
+
+    def _all(self) -> list[Child]:
+        return [*self._children, *self._lone.living]
+
+    def _kill_all(self, why: str) -> None:
+        for child in self._all():
+            if child.poll() is None:
+                log.error("Process %d %s: killing it. What it runs is tried again.", child.pid, why)
+                child.send(signal.SIGKILL)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a pool.
+
+    Args:
+        arguments: The supervisor's own, `--`, and the command of each worker process.
+    """
+    end = list(arguments).index("--")
+    options, worker = _parse(arguments[:end]), arguments[end + 1 :]
+    output = _open(options.log_file)
+    handler = logging.StreamHandler(os.fdopen(os.dup(output), "w"))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", handlers=[handler])
+    children = [Child(worker, output=output) for _ in range(options.processes)]
+    children += [Child([*worker, "--run-fork", function], output=output) for function in options.fork_function]
+    lone = LoneChildren([*worker, "--alone"], output=output, most=options.processes)
+    try:
+        return Pool(children, lone=lone, shutdown_timeout=options.shutdown_timeout / 1000).run()
+    finally:
+        if options.pid_file:
+            with contextlib.suppress(FileNotFoundError):
+                Path(options.pid_file).unlink()
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="supervisor")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--shutdown-timeout", type=int, default=600_000)
+    parser.add_argument("--pid-file")
+    parser.add_argument("--log-file")
+    parser.add_argument("--fork-function", action="append", default=[])
+    return parser.parse_args(arguments)
+
+
+def _open(log_file: str | None) -> int:
+    """Return the descriptor that all processes write to: whole lines, each with one system call."""
+    if log_file is None:
+        return sys.stderr.fileno()
+    return os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

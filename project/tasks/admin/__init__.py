@@ -1,5 +1,0 @@
-"""The operator's view: runs, failures, bulk retries, queues, workers, batches and the record of actions."""
-
-from project.tasks.admin import bulk_retries, queues, records, runs
-
-__all__ = ["bulk_retries", "queues", "records", "runs"]

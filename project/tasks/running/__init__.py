@@ -1,0 +1,1 @@
+"""A message is claimed, its task runs, its outcome is recorded."""

@@ -1,0 +1,67 @@
+"""What a running task may ask about its own run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from project.tasks.models import TaskRun
+from project.tasks.running.interrupts import Running, interrupts
+from project.values.storable import storable
+
+if TYPE_CHECKING:
+    from project.tasks.running.claim import Claim
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """The run that the calling code is part of.
+
+    Args:
+        run_id: The run's id.
+        attempt: The number of this attempt, from 1.
+    """
+
+    run_id: UUID
+    attempt: int
+    _running: Running
+
+    @property
+    def remaining(self) -> timedelta:
+        """How much of the time limit is left; negative when it is used up."""
+        return timedelta(seconds=self._running.deadline - time.monotonic())
+
+    def report_progress(self, fraction: float, note: str = "") -> None:
+        """Show on the run's page how far the task has come.
+
+        Args:
+            fraction: 0 to 1.
+            note: At most 200 characters.
+        """
+        mine = TaskRun.objects.filter(id=self.run_id, attempts=self.attempt, state=TaskRun.State.RUNNING)
+        mine.update(progress=min(max(0.0, fraction), 1.0), progress_note=storable(note, 200))
+
+
+_context: ContextVar[RunContext | None] = ContextVar("run_context", default=None)
+
+
+def current_run() -> RunContext | None:
+    """Return the run this code is part of, or None outside of a durable task in a worker."""
+    return _context.get()
+
+
+@contextmanager
+def running_as(claim: Claim, *, time_limit: timedelta, give_up: Callable[[], object]) -> Iterator[None]:
+    """Make the claimed run the current one, and let it be interrupted."""
+    with interrupts.allowed(str(claim.run_id), time_limit=time_limit, give_up=give_up) as running:
+        token = _context.set(RunContext(claim.run_id, claim.attempt, running))
+        try:
+            yield
+        finally:
+            _context.reset(token)

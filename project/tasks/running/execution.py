@@ -1,0 +1,192 @@
+"""A worker thread runs one delivered message: claim, run the task's code, record the outcome."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import dramatiq
+import structlog
+from django.db import DatabaseError
+
+from project.broker.acks import NACK
+from project.broker.service import broker
+from project.tasks.errors import (
+    ClaimLost,
+    HardTimeLimitExceeded,
+    Misfit,
+    PermanentError,
+    TaskArgumentError,
+    UnknownTaskError,
+)
+from project.tasks.running.admission import claim_run
+from project.tasks.running.claim import Claim
+from project.tasks.running.connections import lent_connection
+from project.tasks.running.context import running_as
+from project.tasks.running.group_commit import ledger
+from project.tasks.running.interrupts import interrupts
+from project.tasks.running.outcomes import record_failure, record_success
+from project.tasks.running.persistence import insist
+from project.tasks.sending.cause import caused_by, child_of
+from project.tasks.sending.expiry import is_too_late
+from project.tasks.sending.outbox import admit
+from project.values.described import message_in
+
+if TYPE_CHECKING:
+    from project.tasks.task import Task
+
+log = structlog.get_logger(__name__)
+
+_delivery: ContextVar[dramatiq.Message[Any] | None] = ContextVar("delivery", default=None)
+
+
+def deliver(message: dramatiq.Message[Any]) -> None:
+    """Say which message this worker thread is about to call its actor for."""
+    _delivery.set(message)
+
+
+def take_delivery(actor_name: str) -> dramatiq.Message[Any] | None:
+    """Return the delivered message if this call is the worker's, once.
+
+    A worker calls an actor with the message's arguments only, just as anybody else does.
+    """
+    message = _delivery.get()
+    if message is None or message.actor_name != actor_name:
+        return None
+    _delivery.set(None)
+    return message
+
+
+def execute(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:
+    """Run the task for a message, keeping the row's story if it has one."""
+    if "attempt" in message.options:
+        return _run_durable(task, message)
+    return _run_fast(task, message)
+
+
+def _run_durable(task: Task[..., Any], message: dramatiq.Message[Any]) -> None:
+    with _executing(message.message_id) as is_first:
+        claim = claim_run(message, max_concurrency=task.policy.max_concurrency) if is_first else None
+        if claim is not None:
+            _run_claimed(task, claim)
+    key = task.policy.limit_key(task.actor_name)
+    if claim is not None and key:
+        _let_next_start(key)
+
+
+def _let_next_start(key: str) -> None:
+    # A success that is not written yet still occupies the slot.
+    ledger.flush()
+    try:
+        insist(lambda: admit(key))
+    except DatabaseError as error:
+        log.warning("slot_left_empty", limit=key, error=str(error).strip(), cure="a duty fills it within a second")
+
+
+def _run_fast(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:
+    if is_too_late(message):
+        log.warning("message_expired", task=task.actor_name, run_id=message.message_id)
+        return None
+    with (
+        structlog.contextvars.bound_contextvars(task=task.actor_name, run_id=message.message_id),
+        lent_connection(limit=task.policy.time_limit),
+    ):
+        give_up = partial(_bury, message)
+        with interrupts.allowed(message.message_id, time_limit=task.policy.time_limit, give_up=give_up):
+            result = task.fn(**_fitting(task, task.signature.named(message.args, message.kwargs)))
+        # Only a pipeline has a use for it: there is no row to keep a result in.
+        return json.loads(task.signature.result_to_json(result)) if message.options.get("pipe_target") else None
+
+
+def _run_claimed(task: Task[..., Any], claim: Claim) -> None:
+    with (
+        structlog.contextvars.bound_contextvars(
+            task=claim.task, run_id=str(claim.run_id), attempt=claim.attempt, request_id=claim.cause.request_id
+        ),
+        caused_by(child_of(claim.cause, run_id=claim.run_id)),
+    ):
+        try:
+            result = _attempt(task, claim)
+        except ClaimLost:
+            log.warning("claim_lost", cure="another worker has this run now; this attempt's outcome is dropped")
+        except BaseException as error:  # whatever a task raises is its outcome
+            _fail(task, claim, error)
+        else:
+            _succeed(task, claim, result)
+
+
+def _attempt(task: Task[..., Any], claim: Claim) -> str:
+    with lent_connection(limit=task.policy.time_limit):
+        arguments = _fitting(task, claim.arguments)
+        with running_as(claim, time_limit=task.policy.time_limit, give_up=partial(_give_up, task, claim)):
+            result = task.fn(**arguments)
+        return _storable(task, result)
+
+
+def _give_up(task: Task[..., Any], claim: Claim) -> None:
+    record_failure(claim, HardTimeLimitExceeded(task.policy.time_limit), policy=task.policy)
+
+
+def _bury(message: dramatiq.Message[Any]) -> None:
+    log.error("message_dead", task=message.actor_name, run_id=message.message_id, reason="it does not end")
+    broker().acks.add(message.queue_name, message.options["redis_message_id"], NACK)
+
+
+def _fitting(task: Task[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return task.signature.from_json(arguments)
+    except (TaskArgumentError, UnknownTaskError) as error:
+        raise Misfit(f"{error} It is tried again until a worker comes whose code they fit, or for an hour.") from error
+
+
+def _storable(task: Task[..., Any], result: object) -> str:
+    try:
+        return task.signature.result_to_json(result)
+    except ValueError as error:
+        raise PermanentError(f"What it returned cannot be kept: {error}") from error
+
+
+def _succeed(task: Task[..., Any], claim: Claim, result: str) -> None:
+    record_success(claim, result, policy=task.policy)
+    log.info("run_succeeded", seconds=_age(claim))
+
+
+def _fail(task: Task[..., Any], claim: Claim, error: BaseException) -> None:
+    state = record_failure(claim, error, policy=task.policy)
+    said = message_in(error)
+    log.log(*_severity(state), error_type=type(error).__name__, error=said, seconds=_age(claim), exc_info=error)
+
+
+def _age(claim: Claim) -> float:
+    return round(time.monotonic() - claim.begun, 3)
+
+
+def _severity(state: str) -> tuple[int, str]:
+    return (logging.ERROR if state == "dead" else logging.WARNING), f"run_{state}"
+
+
+_in_execution: dict[str, object] = {}
+
+
+@contextmanager
+def _executing(message_id: str) -> Iterator[bool]:
+    """Yield whether no other thread of this process executes that run already."""
+    ours = object()
+    is_first = _in_execution.setdefault(message_id, ours) is ours
+    try:
+        yield is_first
+    finally:
+        if is_first:
+            del _in_execution[message_id]
+
+
+def executing_here() -> set[UUID]:
+    """Return the runs that threads of this process are claiming or running, or whose success is not written yet."""
+    return {UUID(message_id) for message_id in list(_in_execution)} | ledger.unwritten()

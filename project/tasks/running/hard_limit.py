@@ -1,0 +1,97 @@
+"""What to do about a task that goes on after its time limit, because no exception reaches it in a blocking C call.
+
+Nothing but the end of its process ends it. So the process takes no more messages, lets its other runs end, tells the
+run what became of it, and ends; its supervisor starts another. What still runs when the time to shut down is over is
+released to be tried elsewhere, and counts no death: it is not to blame.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from django.conf import settings
+from django.db.models.functions import Now
+from dramatiq.middleware import Middleware
+
+from project.tasks.models import TaskRun, Worker
+from project.tasks.running.claim import this_worker
+from project.tasks.running.group_commit import ledger
+from project.tasks.running.interrupts import interrupts
+from project.tasks.running.persistence import insist
+
+if TYPE_CHECKING:
+    from dramatiq.worker import Worker as DramatiqWorker
+
+    from project.broker.broker import ServiceBroker
+
+log = structlog.get_logger(__name__)
+
+_LOOK_EVERY = 0.5
+_FLUSH_TIMEOUT = 5.0
+#: What is released starts no sooner than this, so that this process has ended by then.
+_APART = timedelta(seconds=1)
+
+
+class HardLimit(Middleware):
+    """Ends a process in which a task does not end."""
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    def after_worker_boot(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:  # type: ignore[override]
+        """Start to watch, where SIGHUP is a clean stop and not the end of somebody's shell."""
+        if callable(signal.getsignal(signal.SIGHUP)):
+            self._watcher = threading.Thread(target=self._watch, args=[broker], name="hard-limit", daemon=True)
+            self._watcher.start()
+
+    def after_worker_shutdown(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:  # type: ignore[override]
+        """Waste no more time on what does not end, now that the time for the others is over."""
+        self._stopped.set()
+        if self._watcher and interrupts.stuck(after=settings.TASKS_TIME_LIMIT_GRACE):
+            end_process(broker)
+
+    def _watch(self, broker: ServiceBroker) -> None:
+        is_draining = False
+        while not self._stopped.wait(_LOOK_EVERY):
+            stuck = interrupts.stuck(after=settings.TASKS_TIME_LIMIT_GRACE)
+            if stuck and not is_draining:
+                is_draining = True
+                runs = [running.key for running in stuck]
+                log.critical("run_does_not_end", runs=runs, cure="this process drains, and is replaced")
+                os.kill(os.getpid(), signal.SIGHUP)
+            if stuck and broker.work.closed and broker.work.unfinished_tasks <= len(stuck):
+                end_process(broker)
+
+
+def end_process(broker: ServiceBroker) -> None:
+    """Record what became of the runs of this process, and end it without waiting for any thread."""
+    try:
+        ledger.flush()
+        for running in interrupts.stuck(after=settings.TASKS_TIME_LIMIT_GRACE):
+            running.give_up()
+        broker.acks.flush(timeout=_FLUSH_TIMEOUT)
+        insist(release_runs)
+    except Exception:
+        log.exception("process_ends_untidily", cure="its runs are freed as those of a dead process")
+    finally:
+        os._exit(1)
+
+
+def release_runs() -> None:
+    """Let others run what this process still runs, and sign off."""
+    runs = TaskRun.objects.filter(worker_id=this_worker.id, state=TaskRun.State.RUNNING)
+    runs.filter(cancel_requested=True).update(state=TaskRun.State.CANCELLED, finished_at=Now())
+    released = runs.update(
+        state=TaskRun.State.RETRYING,
+        run_after=Now() + _APART,
+        error_type="WorkerReplaced",
+        error="Its process had to be replaced, because another run there did not end.",
+    )
+    Worker.objects.filter(id=this_worker.id).delete()
+    log.warning("runs_released", runs=released)

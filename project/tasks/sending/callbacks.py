@@ -1,0 +1,80 @@
+"""What is sent because something else has ended: the callback of a batch, the next step of a chain.
+
+Nobody is there to be told of an error, and what has ended must be recorded all the same. So a call that cannot be
+sent becomes a dead run, which says why and can be retried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.contrib.auth import get_user_model
+from django.db import Error as DatabaseError
+from django.db.models.functions import Now
+
+from project.tasks.models import TaskRun
+from project.tasks.sending.cause import current_cause
+from project.tasks.sending.sending import send_stored
+from project.values.described import describe
+
+log = structlog.get_logger(__name__)
+
+_LONGEST_NAME = 100
+
+
+def send_or_bury(
+    name: str, arguments: Mapping[str, Any], *, run_id: UUID, queue: str = "default", **columns: Any
+) -> UUID:
+    """Send a stored call in the surrounding transaction; whatever keeps it from being sent becomes a dead run.
+
+    Args:
+        name: The task's name.
+        arguments: Its arguments by name, as JSON values.
+        run_id: The run's id.
+        queue: Where it waits if this checkout cannot tell.
+        columns: More columns of the row.
+
+    Raises:
+        django.db.Error: If the database refuses the row; the transaction is broken then.
+    """
+    try:
+        return send_stored(name, arguments, run_id=run_id, queue=queue, **columns)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        log.exception("call_not_sent", task=name, run_id=str(run_id), cure="correct the task, then retry the run")
+        bury(name, error, arguments=arguments, run_id=run_id, **columns)
+        return run_id
+
+
+def bury(name: str, error: Exception, *, arguments: Mapping[str, Any], run_id: UUID, **columns: Any) -> None:
+    """Insert a dead run in the place of one that could not be sent.
+
+    Args:
+        name: The task's name.
+        error: Why.
+        arguments: Its arguments by name, as JSON values, as far as they are known.
+        run_id: The run's id.
+        columns: More columns of the row.
+    """
+    cause, described = current_cause(), describe(error, task=name)
+    TaskRun.objects.create(
+        id=run_id,
+        task=name[:_LONGEST_NAME],
+        queue="default",
+        arguments=dict(arguments),
+        state=TaskRun.State.DEAD,
+        error_type=described.error_type,
+        error=f"It could not be sent: {described.error_type}: {described.error}",
+        traceback=described.traceback,
+        fingerprint=described.fingerprint,
+        finished_at=Now(),
+        source=cause.source,
+        user=get_user_model().objects.filter(pk=cause.user_id or 0).first(),
+        request_id=cause.request_id,
+        parent_id=cause.parent_id,
+        **columns,
+    )

@@ -1,0 +1,109 @@
+"""A message whose result has the type the task declares."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Never, NoReturn, TypeVar, cast
+from uuid import UUID
+
+import dramatiq
+from asgiref.sync import sync_to_async
+from django.db import connection
+
+from project.tasks.declared import get_task
+from project.tasks.errors import OtherWayError, ResultTimeout, ResultUnavailable, TaskFailed, WaitInTask
+from project.tasks.models import TaskRun
+from project.tasks.running.interrupts import is_in_task
+from project.tasks.sending.publication import awaits_commit
+from project.tasks.sending.refused import COMPOSED, Refused
+
+R_co = TypeVar("R_co", covariant=True)
+
+_FIRST_PAUSE = 0.002
+_LONGEST_PAUSE = 0.25
+
+
+class Message(dramatiq.Message[R_co]):
+    """What sending a task returns: the key to its run and to its result."""
+
+    get_result: Refused = Refused(".result(timeout=…)")  # type: ignore[assignment]
+    #: What `dramatiq.pipeline` calls.
+    copy: Refused = Refused(COMPOSED)  # type: ignore[assignment]
+
+    def __or__(self, other: Never) -> NoReturn:
+        """Refuse to make a pipeline: what was sent is on its way.
+
+        Raises:
+            OtherWayError: Always.
+        """
+        raise OtherWayError(self.actor_name, "|", COMPOSED)
+
+    @property
+    def run_id(self) -> UUID:
+        """The id of the run's row."""
+        return UUID(self.message_id)
+
+    def result(self, timeout: float | timedelta = 10) -> R_co:
+        """Wait until the run has ended and return what the task returned.
+
+        Args:
+            timeout: Seconds, or a timedelta, to wait at most.
+
+        Raises:
+            TaskFailed: If the run ended without a result.
+            ResultTimeout: If it has not ended in time; it goes on.
+            ResultUnavailable: If there is nothing to wait for.
+            WaitInTask: If a task would wait, with a thread that the run may need.
+        """
+        for pause in _pauses(self.run_id, timeout):
+            run = self._ended()
+            if run is not None:
+                return self._outcome(run)
+            self._refuse_to_wait_in_task(pause)
+            time.sleep(pause)
+        raise AssertionError("unreachable: the pauses end with an exception")
+
+    async def aresult(self, timeout: float | timedelta = 10) -> R_co:
+        """Wait as `result` does, without blocking the event loop."""
+        for pause in _pauses(self.run_id, timeout):
+            run = await sync_to_async(self._ended)()
+            if run is not None:
+                return self._outcome(run)
+            self._refuse_to_wait_in_task(pause)
+            await asyncio.sleep(pause)
+        raise AssertionError("unreachable: the pauses end with an exception")
+
+    def _ended(self) -> TaskRun | None:
+        run = TaskRun.objects.filter(id=self.run_id).only("state", "result", "error_type", "error").first()
+        if run is None:
+            raise ResultUnavailable(
+                f"No run {self.run_id}: task {self.actor_name!r} keeps no row, or its transaction was rolled back."
+            )
+        if connection.in_atomic_block and awaits_commit(self.run_id):
+            raise ResultUnavailable(
+                f"Run {self.run_id} cannot start before the transaction that sent it commits: wait outside of it."
+            )
+        return None if run.state in TaskRun.UNFINISHED else run
+
+    def _refuse_to_wait_in_task(self, pause: float) -> None:
+        if pause and is_in_task():
+            raise WaitInTask(self.run_id)
+
+    def _outcome(self, run: TaskRun) -> R_co:
+        if run.state != TaskRun.State.SUCCEEDED:
+            raise TaskFailed(run_id=run.id, state=run.state, reason=f"{run.error_type}: {run.error}".strip(": "))
+        return cast("R_co", get_task(self.actor_name).signature.result_from_json(run.result))
+
+
+def _pauses(run_id: UUID, timeout: float | timedelta) -> Iterator[float]:
+    """Yield growing pauses until the timeout has passed, then raise ResultTimeout."""
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    deadline = time.monotonic() + seconds
+    pause = _FIRST_PAUSE
+    while (left := deadline - time.monotonic()) > 0:
+        yield min(pause, left)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+    yield 0
+    state = TaskRun.objects.values_list("state", flat=True).get(id=run_id)
+    raise ResultTimeout(run_id=run_id, state=state, waited=seconds)

@@ -1,0 +1,155 @@
+"""From the rows to the broker: published on commit, and by the relay where that did not work out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from project.broker.service import BROKER_ERRORS, broker
+from project.database.locks import unlocked
+from project.tasks.models import TaskRun
+from project.tasks.sending.due_queues import due_queues
+from project.tasks.sending.insert import NewRun
+from project.tasks.sending.last_chances import broker_queue
+from project.tasks.sending.message import Message
+from project.tasks.sending.publication import on_commit
+from project.tasks.sending.slots import has_room, lock_slots, take_slots, waiting_keys_with_room
+from project.tasks.sending.unique import admit_waiting
+
+log = structlog.get_logger(__name__)
+
+#: How many rows one relay transaction covers.
+BATCH = 1000
+#: The relay leaves a new row to its sender for this long.
+GRACE = timedelta(seconds=1)
+
+
+def publish_on_commit(runs: Sequence[NewRun | TaskRun]) -> None:
+    """Publish rows, inserted as queued, once the caller's transaction has committed.
+
+    They are inserted as queued so that no second write is needed in the usual case. If the process dies before
+    it has published them, `reconciliation` finds that the broker does not hold their messages.
+    """
+    if runs:
+        on_commit(runs, _publish_now)
+
+
+def _publish_now(runs: Sequence[NewRun | TaskRun]) -> None:
+    """Publish runs, or of those that wait for a slot as many as have one."""
+    waiting = {id(run) for run in runs if run.limit_key and run.state == TaskRun.State.PENDING}
+    _hand_over([run for run in runs if id(run) not in waiting])
+    for key, queue in {(run.limit_key, run.queue) for run in runs if id(run) in waiting}:
+        if has_room(key, queue=queue):
+            admit(key, have_waited=False)
+
+
+def admit(key: str, *, have_waited: bool = True) -> None:
+    """Publish as many of the runs that wait for a slot as there are slots, the first in line first.
+
+    Args:
+        key: The name of the limit.
+        have_waited: Let them overtake what waits in the queue: it was sent after them.
+
+    Raises:
+        django.db.Error: If the database does not answer.
+    """
+    with transaction.atomic():
+        lock_slots(key)
+        runs = take_slots(key)
+        if runs:
+            on_commit(runs, partial(_hand_over, at_front=have_waited))
+
+
+def fill_slots() -> None:
+    """Publish what has a slot and nobody else has published."""
+    admit_waiting()
+    for key in waiting_keys_with_room():
+        admit(key)
+
+
+def _hand_over(runs: Sequence[NewRun | TaskRun], *, at_front: bool = False) -> None:
+    """Publish runs; what the broker cannot take is left to the relay."""
+    if not runs:
+        return
+    try:
+        broker().enqueue_many([message_of(run, at_front=at_front) for run in runs])
+    except BROKER_ERRORS as error:
+        queued = TaskRun.objects.filter(id__in=[run.id for run in runs], state=TaskRun.State.QUEUED)
+        with transaction.atomic():
+            unlocked(queued).update(state=TaskRun.State.PENDING, published_at=None)
+        log.warning("publish_failed", runs=len(runs), error=str(error), cure="the relay will publish them")
+
+
+def message_of(run: NewRun | TaskRun, *, at_front: bool = False) -> Message[Any]:
+    """Build the message of a run's next attempt.
+
+    The broker's own id is derived from the run and the attempt, so that publishing one attempt twice
+    stores one payload, and the broker can be asked whether it still holds it.
+
+    Args:
+        run: The run.
+        at_front: Let it overtake what waits in the broker's queue; what had started when its worker died always does.
+    """
+    options: dict[str, Any] = {"redis_message_id": redis_message_id(run.id, run.attempts), "attempt": run.attempts}
+    if run.priority:
+        options["priority"] = run.priority
+    if at_front or run.deaths:
+        options["front"] = True
+    return Message(
+        queue_name=broker_queue(run.queue, deaths=run.deaths),
+        actor_name=run.task,
+        args=(),
+        kwargs=run.arguments,
+        options=options,
+        message_id=str(run.id),
+    )
+
+
+def redis_message_id(run_id: UUID, attempts: int) -> str:
+    """Return the id under which the broker holds the message of a run's next attempt."""
+    return f"{run_id}:{attempts}"
+
+
+def relay_once(*, limit: int = BATCH) -> int:
+    """Publish rows that are due and not published; return how many.
+
+    Raises:
+        redis.RedisError: If the broker cannot be reached; the rows stay as they were.
+    """
+    admit_waiting()
+    with transaction.atomic():
+        due = (
+            TaskRun.objects.select_for_update(skip_locked=True)
+            .filter(state__in=(TaskRun.State.PENDING, TaskRun.State.RETRYING), limit_key="", run_after__lte=Now())
+            .filter(waits_for_key=None)
+            .filter(Q(run_after__gt=F("created_at")) | Q(created_at__lte=Now() - GRACE))
+            .filter(queue__in=due_queues())
+            .order_by("run_after")
+        )
+        # What had started when its worker died has waited before all others.
+        runs = list(due.filter(deaths__gt=0)[:limit])
+        runs += due.filter(deaths=0)[: limit - len(runs)]
+        broker().enqueue_many([message_of(run) for run in runs])
+        TaskRun.objects.filter(id__in=[run.id for run in runs]).update(state=TaskRun.State.QUEUED, published_at=Now())
+    return len(runs)
+
+
+def expire_once() -> int:
+    """Expire runs that were not started in time; return how many."""
+    late = TaskRun.objects.filter(state__in=TaskRun.WAITING, expires_at__lte=Now())
+    error = "It was not started before it expired."
+    expired = 0
+    while True:
+        with transaction.atomic():
+            some = unlocked(late, limit=BATCH).update(state=TaskRun.State.EXPIRED, finished_at=Now(), error=error)
+        expired += some
+        if some < BATCH:
+            return expired

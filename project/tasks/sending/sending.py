@@ -1,0 +1,196 @@
+"""Sending: validated calls become rows in the caller's transaction, published when it commits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from project.broker.service import broker
+from project.tasks.declared import get_task
+from project.tasks.errors import TaskArgumentError, UnknownTaskError
+from project.tasks.ids import uuid7
+from project.tasks.models import TaskRun
+from project.tasks.sending.cause import Cause, current_cause
+from project.tasks.sending.expiry import LAST_START, last_starts
+from project.tasks.sending.insert import NewRun, insert_runs, insert_unless_unfinished
+from project.tasks.sending.message import Message
+from project.tasks.sending.options import Options
+from project.tasks.sending.outbox import message_of, publish_on_commit
+
+if TYPE_CHECKING:
+    from project.tasks.task import Task
+
+__all__ = ["Call", "Options", "send_runs", "send_stored"]
+
+R = TypeVar("R")
+
+_NO_TIME = timedelta(0)
+
+
+@dataclass(frozen=True)
+class Call(Generic[R]):
+    """A task with validated arguments, not sent yet.
+
+    Args:
+        task: The task.
+        arguments: Its arguments by name, as plain JSON values.
+    """
+
+    task: Task[..., R]
+    arguments: dict[str, Any]
+
+
+def send_runs(
+    calls: Sequence[Call[Any]], options: Options, *, or_wait: bool = False, **columns: Any
+) -> list[Message[Any]]:
+    """Send calls, of one or several tasks; those of tasks that are not durable go straight to the broker.
+
+    Args:
+        calls: Validated calls.
+        options: How this send differs from the tasks' policies.
+        or_wait: Have a run wait until its unique key is free; otherwise the unfinished run that has the key stands
+            in for it.
+        columns: More columns of the rows, the same for each.
+
+    Raises:
+        ValueError: If the options or the calls cannot go together.
+        IntegrityError: If the run id of the options exists.
+    """
+    if options.run_id is not None and len(calls) != 1:
+        raise ValueError("A run id names one run: send one call.")
+    if all(call.task.durable for call in calls):
+        cause = options.cause or current_cause()
+        rows = [_row(call, options, cause=cause, **columns) for call in calls]
+        return [message_of(run) for run in _keep(rows, or_wait=or_wait)]
+    if any(call.task.durable for call in calls):
+        raise ValueError("Send durable and other tasks apart: only durable ones share the transaction.")
+    return _send_fast(calls, options)
+
+
+def send_stored(
+    name: str, arguments: Mapping[str, Any], *, run_id: UUID, queue: str = "default", **columns: Any
+) -> UUID:
+    """Send a call that was stored, in a checkout that need not be the one that stored it.
+
+    A task that this checkout does not know, or does not know like this, is sent as it was stored: its run waits for
+    a worker that does.
+
+    Args:
+        name: The task's name.
+        arguments: Its arguments by name, as JSON values.
+        run_id: The run's id.
+        queue: Where it waits if this checkout cannot tell.
+        columns: More columns of the row.
+    """
+    try:
+        task = get_task(name)
+        call = Call(task, task.signature.to_json((), arguments))
+    except (UnknownTaskError, TaskArgumentError):
+        row = _row_as_stored(name, arguments, id=run_id, queue=queue, cause=current_cause(), **columns)
+    else:
+        row = _row(call, Options(run_id=run_id), cause=current_cause(), **columns)
+    return _keep([row], or_wait=True)[0].id
+
+
+def _keep(runs: list[NewRun], *, or_wait: bool) -> Sequence[NewRun | TaskRun]:
+    """Insert the rows and return them, the unfinished run in the place of each that must be unique and is not."""
+    if all(run.unique_key is None for run in runs):
+        insert_runs(runs)
+        publish_on_commit([run for run in runs if run.state == TaskRun.State.QUEUED or run.limit_key])
+        return runs
+    with transaction.atomic(savepoint=False):
+        return [_keep_unique(run, or_wait=or_wait) for run in runs]
+
+
+def _keep_unique(run: NewRun, *, or_wait: bool) -> NewRun | TaskRun:
+    if run.unique_key is None:
+        return _keep([run], or_wait=or_wait)[0]
+    while not insert_unless_unfinished(run):
+        if or_wait:
+            run.unique_key, run.waits_for_key, run.state = None, run.unique_key, TaskRun.State.PENDING
+            return _keep([run], or_wait=or_wait)[0]
+        unfinished = TaskRun.objects.filter(unique_key=run.unique_key, state__in=TaskRun.UNFINISHED).first()
+        # It may have ended between the two statements; then there is room for this one.
+        if unfinished is not None:
+            return unfinished
+    publish_on_commit([run] if run.state == TaskRun.State.QUEUED or run.limit_key else [])
+    return run
+
+
+def _row(call: Call[Any], options: Options, *, cause: Cause, **columns: Any) -> NewRun:
+    task = call.task
+    delay = max(options.delay or _NO_TIME, _NO_TIME)
+    expires = task.policy.expires if options.expires is None else options.expires
+    limit_key = task.policy.limit_key(task.actor_name)
+    return _new_run(
+        id=options.run_id or uuid7(),
+        task=task.actor_name,
+        queue=options.queue or task.queue_name,
+        priority=task.priority if options.priority is None else options.priority,
+        arguments=call.arguments,
+        state=TaskRun.State.PENDING if delay or limit_key else TaskRun.State.QUEUED,
+        delay=delay,
+        eta=options.eta,
+        expires_in=expires if isinstance(expires, timedelta) else None,
+        expires_at=expires if isinstance(expires, datetime) else None,
+        unique_key=task.policy.unique_key(task.actor_name, call.arguments),
+        limit_key=limit_key,
+        cause=cause,
+        **columns,
+    )
+
+
+def _row_as_stored(name: str, arguments: Mapping[str, Any], **columns: Any) -> NewRun:
+    return _new_run(
+        task=name,
+        priority=0,
+        arguments=dict(arguments),
+        state=TaskRun.State.QUEUED,
+        delay=_NO_TIME,
+        eta=None,
+        expires_in=None,
+        expires_at=None,
+        unique_key=None,
+        **columns,
+    )
+
+
+def _new_run(*, cause: Cause, **columns: Any) -> NewRun:
+    return NewRun(
+        source=cause.source,
+        user_id=cause.user_id,
+        request_id=cause.request_id,
+        schedule=cause.schedule,
+        parent_id=cause.parent_id,
+        **columns,
+    )
+
+
+def _send_fast(calls: Sequence[Call[Any]], options: Options) -> list[Message[Any]]:
+    delay = options.delay or (options.eta - timezone.now() if options.eta else _NO_TIME)
+    until = last_starts(calls, options)
+    messages = [_fast_message(call, options, until=end) for call, end in zip(calls, until, strict=True)]
+    if delay <= _NO_TIME:
+        broker().enqueue_many(messages)
+    for message in messages if delay > _NO_TIME else []:
+        broker().enqueue(message, delay=int(delay.total_seconds() * 1000))
+    return messages
+
+
+def _fast_message(call: Call[Any], options: Options, *, until: int | None) -> Message[Any]:
+    priority = call.task.priority if options.priority is None else options.priority
+    told = {"priority": priority or None, LAST_START: until}
+    return Message(
+        queue_name=options.queue or call.task.queue_name,
+        actor_name=call.task.actor_name,
+        args=(),
+        kwargs=dict(call.arguments),
+        options={name: value for name, value in told.items() if value is not None},
+        message_id=str(options.run_id or uuid7()),
+    )

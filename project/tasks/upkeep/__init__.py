@@ -1,0 +1,1 @@
+"""What every living process does beside its work."""

@@ -1,0 +1,122 @@
+"""Gives what dead workers had claimed back to the living."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import Exists, QuerySet
+from django.db.models.functions import Now
+
+from project.tasks.models import TaskAttempt, TaskRun, Worker
+from project.tasks.policy import MAX_DEATHS
+from project.tasks.running.claim import this_worker
+
+log = structlog.get_logger(__name__)
+
+#: How long after its last beat a process is presumed dead.
+DEAD_AFTER = timedelta(seconds=10)
+#: How often a process beats.
+BEAT_EVERY = timedelta(seconds=2)
+#: A longer pause between two stored beats is a gap: this process may have missed those of others as well.
+LONGEST_GAP = 2 * BEAT_EVERY
+#: After a gap everybody is given so long to beat again; more than a process needs to reach the database anew.
+LISTEN_FOR = 3 * BEAT_EVERY
+_BATCH = 5000
+#: What `_free` changes.
+_FREED_COLUMNS = ("deaths", "error_type", "error", "state", "run_after", "finished_at")
+
+
+def bury_dead_workers() -> int:
+    """Delete processes that stopped beating and free the runs they had claimed; return how many runs.
+
+    Only a process that has been beating without a gap itself may judge the silence of others: while tables are
+    locked, or the database is away or stopped, everybody is silent. All of that is compared in the statement that
+    locks the silent, on the database's clock as it was when the statement came in.
+    """
+    with transaction.atomic():
+        silent = Worker.objects.filter(_may_judge(), beat_at__lt=Now() - DEAD_AFTER)
+        dead = list(silent.select_for_update(skip_locked=True))
+        freed = bury(dead)
+    for worker in dead:
+        log.warning("worker_presumed_dead", worker=str(worker), last_beat=worker.beat_at.isoformat())
+    return freed + free_abandoned_runs()
+
+
+def bury(workers: Iterable[Worker]) -> int:
+    """Free the runs that dead processes had claimed, which then name them, and delete the processes.
+
+    Args:
+        workers: Certainly dead, or presumed to be.
+
+    Returns:
+        How many runs.
+    """
+    ids = [worker.id for worker in workers]
+    with transaction.atomic():
+        freed = free_runs(TaskRun.objects.filter(worker_id__in=ids))
+        Worker.objects.filter(id__in=ids).delete()
+    return freed
+
+
+def free_abandoned_runs() -> int:
+    """Free the runs of processes that no longer exist; return how many, 0 if this process may not judge."""
+    return free_runs(TaskRun.objects.filter(_may_judge()).exclude(worker_id__in=Worker.objects.values("id")))
+
+
+def _may_judge() -> Exists:
+    """Return whether this process's own beats have been stored for so long that others have had the time to, too."""
+    own = Worker.objects.filter(id=this_worker.id)
+    return Exists(own.filter(beat_at__gt=Now() - LONGEST_GAP, listening_since__lt=Now() - LISTEN_FOR))
+
+
+def free_runs(runs: QuerySet[TaskRun]) -> int:
+    """Take running runs from a worker that no longer executes them; return how many.
+
+    Each is published again, or is dead once `MAX_DEATHS` workers have died while they ran it.
+    """
+    with transaction.atomic():
+        locked = runs.select_for_update(skip_locked=True).filter(state=TaskRun.State.RUNNING)[:_BATCH]
+        freed = list(locked)
+        for run in freed:
+            _free(run)
+        TaskRun.objects.bulk_update(freed, _FREED_COLUMNS, batch_size=500)
+        TaskAttempt.objects.bulk_create(_deaths_of(freed), ignore_conflicts=True)
+    return len(freed)
+
+
+def _free(run: TaskRun) -> None:
+    run.deaths += 1
+    run.error_type = "WorkerDied"
+    run.error = f"Its worker died while it ran it ({run.deaths} of {MAX_DEATHS} times)."
+    run.state = _state_after_death(run)
+    run.run_after = Now()
+    run.finished_at = None if run.state == TaskRun.State.RETRYING else Now()
+    log.warning("run_freed", run_id=str(run.id), task=run.task, deaths=run.deaths, state=run.state)
+
+
+def _deaths_of(runs: Sequence[TaskRun]) -> Iterator[TaskAttempt]:
+    workers = Worker.objects.filter(id__in={run.worker_id for run in runs})
+    names: dict[UUID | None, str] = {worker.id: str(worker) for worker in workers}
+    for run in runs:
+        yield _death_of(run, worker=names.get(run.worker_id, str(run.worker_id)))
+
+
+def _death_of(run: TaskRun, *, worker: str) -> TaskAttempt:
+    return TaskAttempt(
+        run=run,
+        number=run.attempts,
+        worker=worker,
+        started_at=run.started_at,
+        error_type=run.error_type,
+        error=run.error,
+    )
+
+
+def _state_after_death(run: TaskRun) -> TaskRun.State:
+    if run.cancel_requested:
+        return TaskRun.State.CANCELLED
+    return TaskRun.State.DEAD if run.deaths >= MAX_DEATHS else TaskRun.State.RETRYING

@@ -1,0 +1,142 @@
+"""What is to be done for runs beside running them: one cheap question finds out whether anything is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from django.db import Error as DatabaseError
+from django.db import connection
+
+from project.broker.service import BROKER_ERRORS
+from project.database.statements import run_prepared
+from project.tasks.batches import settle_batches
+from project.tasks.repair.bulk import step_bulk_retries
+from project.tasks.repair.pauses import resume_due_queues
+from project.tasks.sending.due_queues import DUE_QUEUES
+from project.tasks.sending.outbox import BATCH, expire_once, fill_slots, relay_once
+from project.tasks.upkeep.dead_workers import DEAD_AFTER, bury_dead_workers, free_abandoned_runs
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duty:
+    """Something that any one living process does for all.
+
+    Args:
+        name: What the logs call it.
+        is_due: Whether there is anything to do, as an SQL condition that an index answers.
+        do: The deed; several processes may do it at the same time.
+    """
+
+    name: str
+    is_due: str
+    do: Callable[[], object]
+
+
+def _relay() -> None:
+    while relay_once() == BATCH:
+        pass
+
+
+# An index is searched for the time at which the statement came in, but not for the running clock's, which changes
+# from row to row: then every row that waits would be looked at.
+#: In the order in which they are done.
+DUTIES = (
+    Duty(
+        name="expire runs",
+        is_due="""EXISTS (SELECT FROM tasks_taskrun WHERE state IN ('pending', 'queued', 'retrying')
+                             AND expires_at IS NOT NULL AND expires_at <= statement_timestamp())""",
+        do=expire_once,
+    ),
+    Duty(
+        name="resume queues",
+        is_due="EXISTS (SELECT FROM tasks_pausedqueue WHERE resume_at <= statement_timestamp())",
+        do=resume_due_queues,
+    ),
+    Duty(
+        name="settle batches",
+        is_due="EXISTS (SELECT FROM tasks_taskbatch WHERE finished_at IS NULL)",
+        do=settle_batches,
+    ),
+    Duty(
+        name="retry in bulk",
+        is_due="EXISTS (SELECT FROM tasks_bulkretry WHERE finished_at IS NULL)",
+        do=step_bulk_retries,
+    ),
+    Duty(
+        name="bury dead workers",
+        is_due="EXISTS (SELECT FROM tasks_worker WHERE beat_at < statement_timestamp() - %(dead_after)s::interval)",
+        do=bury_dead_workers,
+    ),
+    Duty(
+        name="free abandoned runs",
+        is_due="""EXISTS (SELECT FROM tasks_taskrun AS run WHERE state = 'running'
+                             AND NOT EXISTS (SELECT FROM tasks_worker AS worker WHERE worker.id = run.worker_id))""",
+        do=free_abandoned_runs,
+    ),
+    Duty(
+        name="relay",
+        is_due=f"EXISTS ({DUE_QUEUES})",
+        do=_relay,
+    ),
+    Duty(
+        name="fill slots",
+        is_due="""EXISTS (SELECT FROM tasks_taskrun WHERE state IN ('pending', 'retrying')
+                             AND limit_key <> '' AND run_after <= statement_timestamp())""",
+        do=fill_slots,
+    ),
+)
+_UNTIL_NEXT = """
+    (SELECT extract(epoch FROM least(
+        (SELECT min(run_after) FROM tasks_taskrun
+          WHERE state IN ('pending', 'retrying') AND limit_key = '' AND run_after > statement_timestamp()),
+        (SELECT min(run_after) FROM tasks_taskrun
+          WHERE state IN ('pending', 'retrying') AND limit_key <> '' AND run_after > statement_timestamp())
+     ) - statement_timestamp())::float8)
+"""
+_ASK = f"SELECT {_UNTIL_NEXT}, {', '.join(duty.is_due for duty in DUTIES)}"
+
+
+class Duties:
+    """One process's share in the duties, each tried alone."""
+
+    def __init__(self) -> None:
+        self._failing: dict[str, str] = {}
+
+    def do_what_is_due(self) -> timedelta | None:
+        """Do each duty for which there is something to do; an error in one is logged and stops no other.
+
+        Returns:
+            How long until the next delayed run or retry is due; None if none waits.
+
+        Raises:
+            django.db.Error: If the database does not say what is due.
+        """
+        seconds, *due = run_prepared(_ASK, {"dead_after": f"{DEAD_AFTER.total_seconds()} seconds"})[0]
+        for duty, is_due in zip(DUTIES, due, strict=True):
+            if is_due:
+                self._try(duty)
+        return None if seconds is None else timedelta(seconds=max(seconds, 0))
+
+    def _try(self, duty: Duty) -> None:
+        try:
+            duty.do()
+        except (DatabaseError, *BROKER_ERRORS) as error:
+            # The next duty must not meet a connection that this one left broken.
+            connection.close()
+            self._note(duty, error, cure="it is tried again; see whether database and broker answer")
+        except Exception as error:
+            # A defect, or a row that nobody thought of: nothing else may stand still because of it.
+            self._note(duty, error, cure="it is tried again; correct or delete the row that is named, or report it")
+        else:
+            self._failing.pop(duty.name, None)
+
+    def _note(self, duty: Duty, error: Exception, *, cure: str) -> None:
+        reason = f"{type(error).__name__}: {error}".strip()
+        if self._failing.get(duty.name) != reason:
+            self._failing[duty.name] = reason
+            log.warning("duty_failed", duty=duty.name, error=reason, cure=cure, exc_info=error)

@@ -1,0 +1,128 @@
+"""The threads beside the work, in every worker and every scheduler: the beat, duties, claims and broker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import structlog
+from django.db import Error as DatabaseError
+
+from project.broker.service import BROKER_ERRORS, broker
+from project.tasks.models import Worker
+from project.tasks.running.connections import own_connection
+from project.tasks.upkeep.dead_workers import BEAT_EVERY
+from project.tasks.upkeep.duties import Duties
+from project.tasks.upkeep.heartbeat import Life, look_after_claims
+from project.tasks.upkeep.reconcile import reconcile_in_turn
+
+log = structlog.get_logger(__name__)
+
+RELAY_EVERY = timedelta(seconds=1)
+#: A beat that failed is not waited for until the next one is due.
+BEAT_AGAIN = timedelta(milliseconds=500)
+#: The broker judges nobody's silence when it is asked less often than every 3 s.
+RESCUE_EVERY = timedelta(seconds=1)
+
+
+class Repeater(threading.Thread):
+    """Calls a function again and again; a database or broker that is away only makes it wait.
+
+    Args:
+        name: What the logs call it.
+        every: The longest pause between two calls.
+        do: The function; it may return a shorter pause.
+        again_after: The pause after a call that failed, if a shorter one.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        every: timedelta,
+        do: Callable[[], timedelta | None],
+        again_after: timedelta = timedelta.max,
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self.every, self.do, self.again_after = every, do, min(again_after, every)
+        self._stop_asked = threading.Event()
+        self._is_failing = False
+
+    def run(self) -> None:
+        """Repeat until `stop` is called."""
+        pause = self.every
+        with own_connection() as self._connection:
+            while not self._stop_asked.wait(pause.total_seconds()):
+                pause = min(self._call() or self.every, self.every)
+
+    def stop(self) -> None:
+        """Let the current call end, then stop."""
+        self._stop_asked.set()
+        self.join(timeout=10)
+
+    def _call(self) -> timedelta | None:
+        try:
+            pause = self.do()
+        except (DatabaseError, *BROKER_ERRORS) as error:
+            self._connection.discard()
+            if not self._is_failing:
+                log.warning("housekeeping_failed", thread=self.name, error=str(error).strip(), cure="trying again")
+            self._is_failing = True
+        except Exception:
+            # A thread that died of a defect would leave its duty undone for as long as the process lives.
+            log.exception("housekeeping_broken", thread=self.name, cure="report it; trying again")
+        else:
+            self._is_failing = False
+            return pause
+        return self.again_after
+
+
+class Housekeeping:
+    """Everything that a process does beside its work.
+
+    Args:
+        kind: What the process does.
+        queues: The queues it consumes.
+        threads: How many runs it executes at once.
+        relay_every: How often it relays; a process that others relay beside may take its time.
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: Worker.Kind,
+        queues: Sequence[str] = (),
+        threads: int = 0,
+        relay_every: timedelta = RELAY_EVERY,
+    ) -> None:
+        self.life = Life(kind=kind, queues=queues, threads=threads)
+        self._duties = Duties()
+        self._threads = [
+            Repeater(name="beat", every=BEAT_EVERY, do=self.life.beat, again_after=BEAT_AGAIN),
+            Repeater(name="claims", every=BEAT_EVERY, do=look_after_claims),
+            Repeater(name="duties", every=relay_every, do=self._do_what_is_due),
+            Repeater(name="broker", every=RESCUE_EVERY, do=self._look_after_broker),
+        ]
+
+    def start(self) -> None:
+        """Register the process and start the threads."""
+        self.life.begin()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop the threads and sign off."""
+        for thread in self._threads:
+            thread.stop()
+        try:
+            self.life.end()
+        except DatabaseError as error:
+            log.warning("not_signed_off", error=str(error).strip(), cure="the others notice its silence in 10 s")
+
+    def _do_what_is_due(self) -> timedelta | None:
+        return self._duties.do_what_is_due()
+
+    def _look_after_broker(self) -> timedelta | None:
+        broker().rescue()
+        return reconcile_in_turn()

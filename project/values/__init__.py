@@ -1,0 +1,1 @@
+"""Values that come from outside, or go into the database."""
