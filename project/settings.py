@@ -163,7 +163,7 @@ METRICS_TOKEN = environment.metrics_token.get_secret_value() if environment.metr
 TASKS_STORED_CALLS = [
     "project.tasks.repair.stored_calls.of_runs",
     "project.tasks.repair.stored_calls.of_batches",
-    "scheduler.stored_calls.of_schedules",
+    "scheduler.scheduled_calls.of_schedules",
 ]
 # It deletes rows of a table that nothing here writes.
 DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]

@@ -20,12 +20,12 @@ from project.tasks.sending.cause import Cause
 from scheduler import changes
 from scheduler.columns import last_tick, late_by, next_fire, overrides, reads, run_link, state
 from scheduler.crontab import time_zones
-from scheduler.declared import is_declared
 from scheduler.errors import ScheduleError
 from scheduler.forms import ScheduleForm
 from scheduler.models import Schedule, Tick
 from scheduler.preview import preview, utc_text
 from scheduler.reading import describe
+from scheduler.sync import is_declared
 
 PREVIEWED = 10
 

@@ -13,6 +13,6 @@ class SchedulerConfig(AppConfig):
     def ready(self) -> None:
         """Register the checks and the sync."""
         from scheduler import checks  # noqa: F401, PLC0415 - registers itself; needs the models
-        from scheduler.declared import sync_after_migrate  # noqa: PLC0415 - needs the models
+        from scheduler.sync import sync_after_migrate  # noqa: PLC0415 - needs the models
 
         post_migrate.connect(sync_after_migrate, sender=self)

@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from project.tasks.repair.audit import Operator, record
 from project.tasks.sending.cause import Cause
 from scheduler.clock import send, set_cursors
-from scheduler.declared import record_change, reset_overrides
 from scheduler.models import Schedule
+from scheduler.sync import record_change, reset_overrides
 
 if TYPE_CHECKING:
     from project.tasks.sending.message import Message

@@ -18,8 +18,8 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
 from scheduler.clock import Clock
-from scheduler.declared import sync_declared
 from scheduler.ledger import prune
+from scheduler.sync import sync_declared
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from project.drill.chaos import Kill
-from project.drill.ledger import Execution
+from project.drill.executions import Execution
 from project.drill.options import Options, add_arguments
 from project.drill.outages import Outage
 from project.drill.report import Report, report

@@ -15,8 +15,8 @@ from project.schedules import DeclaredSchedule
 from project.tasks.models import OperatorAction, PausedQueue, TaskRun
 from project.tasks.repair.audit import Operator
 from project.tasks.repair.pauses import pause_queue, resume_due_queues
-from scheduler.declared import sync_declared
 from scheduler.models import Schedule
+from scheduler.sync import sync_declared
 from tests.people import a_user
 
 pytestmark = pytest.mark.django_db

@@ -8,9 +8,9 @@ from django.template.response import TemplateResponse
 from django.views.decorators.cache import never_cache
 
 from project.broker.fullness import alarms
-from project.desk.admin.columns import moment, short
 from project.desk.admin.listing import address_of
 from project.desk.admin.read_only import may_repair, require_look
+from project.desk.admin.run_columns import moment, short
 from project.desk.failures import failure_groups
 from project.desk.overview import MOST_COUNTED, QueueNow, living_workers, queues_now
 from project.desk.schedules import schedules_now

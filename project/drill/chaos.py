@@ -14,10 +14,10 @@ from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
 
-from project.drill import ledger
-from project.drill.crew import Crew
+from project.drill import executions
 from project.drill.options import Options
 from project.drill.outages import Outages
+from project.drill.processes import Processes
 from project.drill.tasks import execute, refuse
 from project.tasks.batches import Batch
 from project.tasks.ids import uuid7
@@ -49,19 +49,21 @@ class Chaos:
 
     Args:
         options: How much of it.
-        crew: The processes.
+        processes: The processes.
         outages: What can be done to the servers, if they are the drill's own.
         chance: In which order, to whom and how long.
     """
 
-    def __init__(self, options: Options, *, crew: Crew, outages: Outages | None, chance: random.Random) -> None:
+    def __init__(
+        self, options: Options, *, processes: Processes, outages: Outages | None, chance: random.Random
+    ) -> None:
         self.kills: list[Kill] = []
         self.batches: list[UUID] = []
         self.done: dict[str, int] = {}
-        self._crew = crew
+        self._processes = processes
         self._outages = outages
         self._random = chance
-        self._clock_ahead = ledger.clock_ahead()
+        self._clock_ahead = executions.clock_ahead()
         self._enough = max(1, options.processes // 2)
         self.plan = self._draw_up(options)
 
@@ -85,7 +87,7 @@ class Chaos:
         name = step.__name__
         self.done[name] = self.done.get(name, 0) + 1
 
-    def wait_for_crew(self) -> None:
+    def wait_for_workers(self) -> None:
         """Wait until enough worker processes live for the others to go on when one is killed.
 
         Raises:
@@ -102,25 +104,25 @@ class Chaos:
         deadline = time.monotonic() + _BUSY_WAIT
         while not (victims := self._busy()) and time.monotonic() < deadline:
             time.sleep(0.005)
-        self.wait_for_crew()
+        self.wait_for_workers()
         pid = self._random.choice(sorted(victims or self._living()))
         self.kills.append(Kill(pid, time.time() + self._clock_ahead))
         os.kill(pid, signal.SIGKILL)
 
     def kill_scheduler(self) -> None:
         """Kill the scheduler."""
-        self._crew.kill_scheduler()
+        self._processes.kill_scheduler()
 
     def signal_twice(self) -> None:
         """Tell the whole pool twice to end: what it runs is dropped, as if its workers had been killed."""
-        self.wait_for_crew()
+        self.wait_for_workers()
         at = time.time() + self._clock_ahead
         self.kills += [Kill(pid, at) for pid in self._living()]
-        self._crew.signal_twice()
+        self._processes.signal_twice()
 
     def skew_clock(self) -> None:
         """Have another worker whose clock is wrong."""
-        self._crew.skew_clock(self._random.choice(_SKEWS))
+        self._processes.skew_clock(self._random.choice(_SKEWS))
 
     def send_bad_batch(self) -> None:
         """Send a batch whose callback can never be sent, for a user who is gone."""
@@ -133,7 +135,7 @@ class Chaos:
     def _living(self) -> list[int]:
         killed = {kill.pid for kill in self.kills}
         try:
-            return [pid for pid in self._crew.workers() if pid not in killed]
+            return [pid for pid in self._processes.workers() if pid not in killed]
         except DatabaseError:
             connection.close()
             return []
@@ -141,7 +143,7 @@ class Chaos:
     def _busy(self) -> list[int]:
         living = self._living()
         try:
-            return ledger.busy(living)
+            return executions.busy(living)
         except DatabaseError:
             connection.close()
             return []

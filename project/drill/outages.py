@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from project.broker.service import broker
-from project.drill import ledger
+from project.drill import executions
 from project.drill.tasks import QUEUE
 from project.embedded.server import Server
 from project.tasks.models import TaskRun
@@ -50,7 +50,7 @@ class Outages:
         self.past: list[Outage] = []
         self._database, self._valkey = database, valkey
         self._chance = chance
-        self._clock_ahead = ledger.clock_ahead()
+        self._clock_ahead = executions.clock_ahead()
 
     def flush_broker(self) -> None:
         """Make the broker forget everything."""

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from project.drill.chaos import Kill
-from project.drill.ledger import Execution
+from project.drill.executions import Execution
 from project.drill.outages import Outage
 
 #: A run is to start again within so many seconds after its worker was killed, 99 times out of 100.

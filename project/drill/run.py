@@ -12,11 +12,11 @@ from uuid import UUID
 
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
 
-from project.drill import ledger
+from project.drill import executions
 from project.drill.chaos import Chaos
-from project.drill.crew import Crew
 from project.drill.options import Options
 from project.drill.outages import Outage, Outages
+from project.drill.processes import Processes
 from project.drill.report import Report, report
 from project.drill.tasks import execute
 from project.embedded.server import Server
@@ -66,27 +66,27 @@ def drill(options: Options, *, directory: Path, database: Server | None, valkey:
         database: The drill's own server, if it has one.
         valkey: The same.
     """
-    ledger.create()
-    crew = Crew(options, directory=directory)
+    executions.create()
+    processes = Processes(options, directory=directory)
     chance = random.Random(options.seed)  # noqa: S311 - no secret depends on it
     outages = Outages(database=database, valkey=valkey, chance=chance) if database and valkey else None
-    chaos = Chaos(options, crew=crew, outages=outages, chance=chance)
+    chaos = Chaos(options, processes=processes, outages=outages, chance=chance)
     sender = Sender(options)
-    crew.start()
+    processes.start()
     try:
         sender.start()
-        _let_it_rain(options, chaos=chaos, sender=sender)
+        _disrupt(options, chaos=chaos, sender=sender)
         _wait_for_the_end(options, sender=sender)
         return _judge(sender.sent, chaos, outages=outages.past if outages else [])
     finally:
-        crew.stop()
+        processes.stop()
 
 
-def _let_it_rain(options: Options, *, chaos: Chaos, sender: Sender) -> None:
+def _disrupt(options: Options, *, chaos: Chaos, sender: Sender) -> None:
     """Do one thing of the plan after each share of the runs."""
     steps = len(chaos.plan)
     for number, step in enumerate(chaos.plan, start=1):
-        chaos.wait_for_crew()
+        chaos.wait_for_workers()
         sender.allowed = options.tasks * number // (steps + 1)
         while len(sender.sent) < sender.allowed and sender.is_alive():
             time.sleep(0.02)
@@ -133,7 +133,7 @@ def _judge(sent: Sequence[UUID], chaos: Chaos, *, outages: Sequence[Outage]) -> 
     return report(
         ends={run_id: (state, deaths) for run_id, state, deaths in runs},
         sent=sent,
-        executions=ledger.executions(),
+        executions=executions.recorded(),
         kills=chaos.kills,
         outages=outages,
         unsettled=TaskBatch.objects.filter(id__in=chaos.batches, finished_at=None).count(),

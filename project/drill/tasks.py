@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from dramatiq.threading import Interrupt
 
-from project.drill import ledger
+from project.drill import executions
 from project.tasks.running.context import current_run
 from project.tasks.running.persistence import insist
 from project.tasks.task import task
@@ -29,13 +29,13 @@ def execute(*, milliseconds: int) -> None:
     if run is None:
         raise RuntimeError("The drill's task runs in a worker only.")
     execution = uuid4()
-    insist(lambda: ledger.begin(execution, run_id=run.run_id, pid=os.getpid()))
+    insist(lambda: executions.begin(execution, run_id=run.run_id, pid=os.getpid()))
     try:
         time.sleep(milliseconds / 1000)
     except Interrupt:
-        insist(lambda: ledger.end(execution, outcome="interrupted"))
+        insist(lambda: executions.end(execution, outcome="interrupted"))
         raise
-    insist(lambda: ledger.end(execution, outcome="done"))
+    insist(lambda: executions.end(execution, outcome="done"))
 
 
 def _refuse() -> str:

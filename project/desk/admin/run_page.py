@@ -12,9 +12,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from project.desk.admin.columns import instant, moment, run_link, short, state_badge
 from project.desk.admin.read_only import may_repair
 from project.desk.admin.repair import REPAIRS
+from project.desk.admin.run_columns import instant, moment, run_link, short, state_badge
 from project.desk.why import explain
 from project.tasks.models import OperatorAction, TaskAttempt, TaskRun, Worker
 

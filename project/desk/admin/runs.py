@@ -13,7 +13,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from project.desk.admin import columns
+from project.desk.admin import run_columns
 from project.desk.admin.export import export
 from project.desk.admin.listing import FILTERS, RunList, RunPaginator, address_of, filter_of, search
 from project.desk.admin.read_only import MOST_PAGED, ReadOnlyAdmin, may_repair, require_look
@@ -28,7 +28,15 @@ from project.tasks.models import TaskRun
 class TaskRunAdmin(ReadOnlyAdmin):
     """Every run that was sent, newest first."""
 
-    list_display = ("task", columns.state, columns.error, columns.sent, columns.took, columns.cause, "queue")
+    list_display = (
+        "task",
+        run_columns.state,
+        run_columns.error,
+        run_columns.sent,
+        run_columns.took,
+        run_columns.cause,
+        "queue",
+    )
     list_select_related = ("user",)
     list_filter = FILTERS
     search_fields = ("id",)
@@ -82,7 +90,7 @@ class TaskRunAdmin(ReadOnlyAdmin):
     def failures(self, request: HttpRequest) -> HttpResponse:
         """Show what dead runs died of."""
         require_look(request)
-        groups = [(group, address_of(group.filter), columns.moment(group.died_at)) for group in failure_groups()]
+        groups = [(group, address_of(group.filter), run_columns.moment(group.died_at)) for group in failure_groups()]
         context = self.page(request, "Failures", groups=groups, may_repair=may_repair(request))
         return TemplateResponse(request, "admin/tasks/taskrun/failures.html", context)
 

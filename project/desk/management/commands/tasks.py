@@ -12,26 +12,26 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 
-from project.desk.console import acting, looking
-from project.desk.console.acting import UsageError
-from project.desk.console.answers import Answer, days, duration, run_id, whole_number
+from project.desk.console import read, repair
+from project.desk.console.output import Answer, days, duration, run_id, whole_number
+from project.desk.console.repair import UsageError
 from project.tasks.errors import TaskError
 from project.tasks.models import TaskRun
 
 ACTIONS: Final[dict[str, tuple[Callable[[dict[str, Any]], Answer], str]]] = {
-    "list": (looking.list_runs, "runs, newest first"),
-    "show": (looking.show_run, "everything about one run"),
-    "why": (looking.why, "why a run is not running"),
-    "queues": (looking.list_queues, "what waits in each queue"),
-    "workers": (looking.list_workers, "which processes live; exits with 1 if none does"),
-    "check": (looking.check, "whether this code fits all stored payloads; exits with 1 if not"),
-    "send": (acting.send, "send a task"),
-    "retry": (acting.retry, "try runs again that have ended without a result"),
-    "discard": (acting.discard, "take dead runs off the list"),
-    "cancel": (acting.cancel, "keep runs from starting, or stop them"),
-    "pause": (acting.pause, "start no more runs of a queue"),
-    "resume": (acting.resume, "start runs of a queue again"),
-    "prune": (acting.prune, "delete history that is old enough"),
+    "list": (read.list_runs, "runs, newest first"),
+    "show": (read.show_run, "everything about one run"),
+    "why": (read.why, "why a run is not running"),
+    "queues": (read.list_queues, "what waits in each queue"),
+    "workers": (read.list_workers, "which processes live; exits with 1 if none does"),
+    "check": (read.check, "whether this code fits all stored payloads; exits with 1 if not"),
+    "send": (repair.send, "send a task"),
+    "retry": (repair.retry, "try runs again that have ended without a result"),
+    "discard": (repair.discard, "take dead runs off the list"),
+    "cancel": (repair.cancel, "keep runs from starting, or stop them"),
+    "pause": (repair.pause, "start no more runs of a queue"),
+    "resume": (repair.resume, "start runs of a queue again"),
+    "prune": (repair.prune, "delete history that is old enough"),
 }
 FOUND, WRONG_USAGE = 1, 2
 
@@ -97,7 +97,7 @@ def _add_filter(parser: ArgumentParser) -> None:
 
 def _add_send(parser: ArgumentParser) -> None:
     parser.add_argument("name", help="the task's name")
-    parser.add_argument("arguments", nargs="*", type=acting.argument, metavar="name=value")
+    parser.add_argument("arguments", nargs="*", type=repair.argument, metavar="name=value")
     parser.add_argument("--delay", type=duration, metavar="TIME", help="not before 90s, 15m, 2h … from now")
     parser.add_argument("--queue", help="another queue")
     parser.add_argument("--wait", type=duration, metavar="TIME", help="wait for the result so long")
@@ -107,7 +107,7 @@ def _add_repairs(parsers: dict[str, ArgumentParser]) -> None:
     for name in ("retry", "discard", "cancel"):
         parsers[name].add_argument("ids", nargs="*", type=run_id, metavar="id")
     retry = parsers["retry"]
-    retry.add_argument("--arguments", type=acting.json_object, metavar="JSON", help="other arguments, by name")
+    retry.add_argument("--arguments", type=repair.json_object, metavar="JSON", help="other arguments, by name")
     retry.add_argument("--all", action="store_true", help="all dead runs that match the filter, in bulk")
     retry.add_argument("--rate", type=float, default=10.0, help="with --all: runs a second (10)")
     retry.add_argument(

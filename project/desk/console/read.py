@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from project.desk.console.answers import Answer, ago, at, brief, facts, table
+from project.desk.console.output import Answer, ago, at, brief, facts, table
 from project.desk.overview import QueueNow, living_workers, queues_now
 from project.desk.schemas import RunDetails, RunOut, WorkerOut
 from project.desk.why import explain

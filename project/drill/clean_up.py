@@ -1,14 +1,14 @@
 """Removes a drill's traces from configured servers."""
 
 from project.broker.service import broker
-from project.drill import ledger
+from project.drill import executions
 from project.drill.tasks import QUEUE, execute
 from project.tasks.models import TaskRun
 
 
 def clean_up() -> None:
     """Delete the drill's table, its runs and what is left of its queue."""
-    ledger.drop()
+    executions.drop()
     TaskRun.objects.filter(task=execute.actor_name).delete()
     namespace = broker().namespace
     for pattern in (f"{namespace}:{QUEUE}", f"{namespace}:{QUEUE}.*", f"{namespace}:__*__.*.{QUEUE}*"):

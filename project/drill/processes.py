@@ -22,7 +22,7 @@ _CUT_SECONDS = 5.0
 _SKEWED = Path(__file__).with_name("skewed")
 
 
-class Crew:
+class Processes:
     """The processes: a pool of workers, one more worker whose clock is wrong, and a scheduler.
 
     Each is the leader of a process group.

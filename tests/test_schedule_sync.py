@@ -11,8 +11,8 @@ from project import schedules
 from project.names import TaskName
 from project.schedules import DeclaredSchedule
 from scheduler.checks import check_declared_schedules
-from scheduler.declared import reset_overrides, sync_declared
 from scheduler.models import Schedule
+from scheduler.sync import reset_overrides, sync_declared
 
 NIGHTLY = DeclaredSchedule(name="nightly", task=TaskName.PING, cron="0 2 * * *", time_zone="UTC")
 

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db import transaction
 
 from project.database.clock import database_now
-from project.desk.console.answers import Answer
-from project.desk.console.looking import filter_of
+from project.desk.console.output import Answer
+from project.desk.console.read import filter_of
 from project.desk.overview import queues_now
 from project.tasks.errors import ResultTimeout, RunStateError, TaskError, TaskFailed
 from project.tasks.models import TaskRun

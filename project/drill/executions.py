@@ -76,7 +76,7 @@ def busy(pids: list[int]) -> list[int]:
         return [pid for (pid,) in cursor.fetchall()]
 
 
-def executions() -> list[Execution]:
+def recorded() -> list[Execution]:
     """Return everything in the order in which it began."""
     with connection.cursor() as cursor:
         cursor.execute(
