@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 
 import structlog
@@ -41,12 +42,33 @@ class Life(Middleware):
         self._housekeeping: Housekeeping | None = None
 
     def before_worker_boot(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:  # type: ignore[override]
-        """Sign on before the first message can be claimed."""
+        """Sign on before the first message can be claimed.
+
+        Raises:
+            SystemExit: If that is not possible: what a process takes that nobody knows of is lost on it.
+        """
         stopping.clear()
+        try:
+            self._sign_on(broker, worker)
+        except Exception as error:
+            if broker.work.closed:
+                sys.exit(0)
+            cure = "the process ends, so that its supervisor starts another; see whether the database is migrated"
+            log.critical("not_signed_on", error=f"{type(error).__name__}: {error}".strip(), cure=cure, exc_info=error)
+            sys.exit(1)
+
+    def _sign_on(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:
         make_room(threads=worker.worker_threads)
         queues = consumed_queues(broker, worker)
-        self._housekeeping = Housekeeping(kind=Worker.Kind.WORKER, queues=queues, threads=worker.worker_threads)
-        insist(self._housekeeping.start)
+        housekeeping = Housekeeping(kind=Worker.Kind.WORKER, queues=queues, threads=worker.worker_threads)
+
+        def start() -> None:
+            if broker.work.closed:
+                stopping.set()
+            housekeeping.start()
+
+        insist(start)
+        self._housekeeping = housekeeping
 
     def before_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:
         """Stop insisting on a database that is away."""

@@ -49,8 +49,8 @@ class Life:
         self.id = uuid7()
 
     def begin(self) -> None:
-        """Insert the row: from now on this process may claim runs."""
-        Worker.objects.create(
+        """Insert the row, which may be there if a reply was lost: from now on this process may claim runs."""
+        row = Worker(
             id=self.id,
             kind=self.kind,
             hostname=storable(socket.gethostname(), 150),
@@ -58,6 +58,7 @@ class Life:
             queues=self.queues,
             threads=self.threads,
         )
+        Worker.objects.bulk_create([row], ignore_conflicts=True)
         this_worker.id = self.id
 
     def end(self) -> None:
