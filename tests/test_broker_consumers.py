@@ -18,7 +18,6 @@ from project.broker import orphans as janitor
 from project.broker.acks import LARGEST_BATCH
 from project.broker.broker import ServiceBroker
 from project.broker.consumer import QueueConsumer
-from project.broker.shutdown import Drain
 from project.embedded.valkey import valkey
 from tests.eventually import eventually
 
@@ -131,9 +130,10 @@ def test_closing_gives_back_what_was_not_handed_out(broker: ServiceBroker, consu
     assert held(broker) == 1
 
 
-def test_a_stopping_worker_hands_back_what_no_thread_started(broker: ServiceBroker, consumer: QueueConsumer) -> None:
+def test_a_stopping_worker_hands_back_what_no_thread_started(broker: ServiceBroker) -> None:
     worker = Worker(broker, worker_threads=1)
-    Drain().before_worker_boot(broker, worker)
+    broker.emit_before("worker_boot", worker)
+    consumer = make_consumer(broker)
     thread = ConsumerThread(
         broker=broker, queue_name="default", prefetch=1, work_queue=worker.work_queue, worker_timeout=100
     )
@@ -144,7 +144,7 @@ def test_a_stopping_worker_hands_back_what_no_thread_started(broker: ServiceBrok
         worker.work_queue.put(Item(0, take(consumer)))
     worker.work_queue.get()
 
-    Drain().before_worker_shutdown(broker, worker)
+    broker.emit_before("worker_shutdown", worker)
 
     assert broker.client.llen(f"{broker.namespace}:default") == 1
     assert held(broker) == 1

@@ -33,7 +33,7 @@ def server(server_directory: Path) -> Iterator[Server]:
 def broker(server: Server) -> Iterator[ServiceBroker]:
     broker = ServiceBroker(url=server.url, middleware=[])
     broker.declare_queue("default")
-    broker.load_scripts()
+    broker.lua.load()
     yield broker
     broker.client.close()
 
@@ -101,7 +101,7 @@ def test_a_full_broker_takes_beats_and_dead_letters_and_gives_back_what_is_held(
     consumer.ack(done)
     assert broker.acks.flush(timeout=5)
     consumer.requeue([returned])
-    broker.beat()
+    broker.lua.beat()
 
     assert broker.client.hlen("dramatiq:default.XQ.msgs") == 1
     assert broker.client.hlen("dramatiq:default.msgs") == broker.client.llen("dramatiq:default") == 1

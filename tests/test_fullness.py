@@ -27,8 +27,7 @@ def client_of_full_broker(server_directory: Path, monkeypatch: pytest.MonkeyPatc
     client.config_set("maxmemory-policy", "allkeys-lru")
     broker: Any = get_broker()
     monkeypatch.setattr(broker, "client", client)
-    for script in broker._scripts.values():
-        monkeypatch.setattr(script, "registered_client", client)
+    monkeypatch.setattr(broker.lua, "client", client)
     yield client
     client.close()
     server.stop()

@@ -15,7 +15,7 @@ from project.tasks.ids import uuid7
 def broker() -> Iterator[ServiceBroker]:
     broker = ServiceBroker(url=os.environ["REDIS_URL"], namespace=f"test-{uuid4()}", middleware=[])
     broker.declare_queue("default")
-    broker.load_scripts()
+    broker.lua.load()
     yield broker
     for key in broker.client.scan_iter(f"{broker.namespace}:*"):
         broker.client.delete(key)

@@ -9,7 +9,6 @@ from dramatiq import Message
 
 from project.broker import stranded
 from project.broker.broker import ServiceBroker
-from project.broker.stranded import put_back_stranded
 
 
 @pytest.fixture
@@ -46,23 +45,23 @@ def test_messages_in_no_list_go_to_the_front_in_their_old_order(broker: ServiceB
     lost = send(broker, 50)
     broker.client.delete(key(broker))
     later = send(broker, 3)
-    assert put_back_stranded(broker) == 50
+    assert broker.put_back_stranded() == 50
     assert waiting(broker) == [*lost, *later]
-    assert put_back_stranded(broker) == 0
+    assert broker.put_back_stranded() == 0
 
 
 def test_what_workers_hold_is_not_put_back(broker: ServiceBroker) -> None:
     other = make_broker(broker.namespace)
     ids = send(broker, 6)
-    broker.load_scripts()
+    broker.lua.load()
     assert broker.run_script("fetch", broker.broker_id, "default", 2)
     assert other.run_script("fetch", other.broker_id, "default", 1)
     inbox = key(broker, f"__inbox__.{broker.broker_id}.default")
     broker.client.lmove(key(broker), inbox, "LEFT", "RIGHT")
-    assert put_back_stranded(broker) == 0
+    assert broker.put_back_stranded() == 0
 
     broker.client.delete(key(broker))
-    assert put_back_stranded(broker) == 2
+    assert broker.put_back_stranded() == 2
     assert waiting(broker) == ids[4:]
 
 
@@ -70,20 +69,20 @@ def test_what_a_worker_held_whose_set_was_deleted_is_put_back(broker: ServiceBro
     (held,) = send(broker, 1)
     broker.run_script("fetch", broker.broker_id, "default", 1)
     broker.client.delete(key(broker, f"__acks__.{broker.broker_id}.default"))
-    assert put_back_stranded(broker) == 1
+    assert broker.put_back_stranded() == 1
     assert waiting(broker) == [held]
 
 
 def test_a_delayed_message_waits_for_its_time_and_is_not_put_back(broker: ServiceBroker) -> None:
     broker.client.hset(key(broker, "default.DQ.msgs"), "parked", "{}")
     broker.client.zadd(key(broker, "default.DQ.etas"), {"parked": 1})
-    assert put_back_stranded(broker) == 0
+    assert broker.put_back_stranded() == 0
 
 
 def test_what_the_list_has_twice_or_without_a_payload_is_dropped(broker: ServiceBroker) -> None:
     ids = send(broker, 3)
     broker.client.rpush(key(broker), ids[1], b"no payload")
-    put_back_stranded(broker)
+    broker.put_back_stranded()
     assert waiting(broker) == ids
 
 
@@ -94,9 +93,9 @@ def test_a_list_too_long_to_look_through_has_to_shrink_first(
     (lost,) = send(broker, 1)
     broker.client.delete(key(broker))
     send(broker, 11)
-    assert put_back_stranded(broker) == 0
+    assert broker.put_back_stranded() == 0
     broker.client.hdel(key(broker, "default.msgs"), broker.client.lpop(key(broker)))
-    assert put_back_stranded(broker) == 1
+    assert broker.put_back_stranded() == 1
     assert waiting(broker)[0] == lost
 
 
@@ -104,5 +103,5 @@ def test_more_than_one_look_covers_is_put_back(broker: ServiceBroker, monkeypatc
     monkeypatch.setattr(stranded, "_LOOKED_AT_TOGETHER", 100)
     lost = send(broker, 2000)
     broker.client.delete(key(broker))
-    assert put_back_stranded(broker) == 2000
+    assert broker.put_back_stranded() == 2000
     assert sorted(waiting(broker)) == lost

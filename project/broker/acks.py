@@ -5,13 +5,11 @@ import threading
 import time
 from collections import defaultdict
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import redis
 from dramatiq.errors import BrokerConnectionError
 
-if TYPE_CHECKING:
-    from project.broker.broker import ServiceBroker
+from project.broker.scripts import Scripts
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +29,8 @@ class Acks:
     yet sent.
     """
 
-    def __init__(self, broker: "ServiceBroker") -> None:
-        self._broker = broker
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
         self._changed = threading.Condition()
         self._unsent: dict[tuple[str, str], Outcome] = {}
         self._thread: threading.Thread | None = None
@@ -85,9 +83,9 @@ class Acks:
             if isinstance(outcome, str):
                 settled[queue_name][outcome].append(redis_message_id)
             else:
-                self._broker.run_script("move", self._broker.broker_id, queue_name, redis_message_id, *outcome)
+                self._scripts.run("move", self._scripts.broker_id, queue_name, redis_message_id, *outcome)
         for queue_name, ids in settled.items():
-            self._broker.run_script("settle", self._broker.broker_id, queue_name, len(ids[ACK]), *ids[ACK], *ids[NACK])
+            self._scripts.run("settle", self._scripts.broker_id, queue_name, len(ids[ACK]), *ids[ACK], *ids[NACK])
         with self._changed:
             for key in batch:
                 del self._unsent[key]

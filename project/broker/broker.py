@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from itertools import islice
-from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -20,19 +19,19 @@ from dramatiq.common import current_millis, dq_name
 from dramatiq.middleware import MiddlewareError, default_middleware
 
 from project.broker.acks import Acks
-from project.broker.addresses import connect, lost_connections
+from project.broker.addresses import connect
 from project.broker.consumer import Delivery, QueueConsumer
 from project.broker.delays import DelayConsumer
-from project.broker.orphans import Sightings, rescue
+from project.broker.orphans import Sightings, forget_dead_letters, rescue
 from project.broker.pipeline import Wire
+from project.broker.scripts import Scripts
 from project.broker.shutdown import Drain
+from project.broker.stranded import put_back_stranded
 from project.broker.work_queue import WorkQueue
 
-SCRIPTS = {path.stem: path.read_text() for path in Path(__file__).with_name("lua").glob("*.lua")}
 FIELDS = tuple(field.name for field in fields(Message))
 CHUNK = 500
 CHUNK_BYTES = 1_000_000
-BEAT_EVERY = 1.0
 
 
 class ServiceBroker(RedisBroker):
@@ -49,16 +48,19 @@ class ServiceBroker(RedisBroker):
 
     def __init__(self, *, url: str, middleware: list[Middleware] | None = None, **options: Any) -> None:
         self._known_listeners: dict[str, tuple[list[Middleware], list[Callable[..., None]]]] = {}
-        if middleware is None:
-            middleware = [each() for each in default_middleware]
-        super().__init__(  # type: ignore[no-untyped-call]
-            client=connect(url), maintenance_chance=0, middleware=[Drain(), *middleware], **options
-        )
-        self.work = WorkQueue(threads=1)
-        self.acks = Acks(self)
-        self.sightings = Sightings()
-        self._scripts = {name: self.client.register_script(text) for name, text in SCRIPTS.items()}
-        self._beat_at = 0.0
+        super().__init__(client=connect(url), maintenance_chance=0, middleware=[], **options)  # type: ignore[no-untyped-call]
+        self.lua = Scripts(self.client, namespace=self.namespace, broker_id=self.broker_id)
+        self.acks = Acks(self.lua)
+        self._drain = Drain(scripts=self.lua, acks=self.acks)
+        self._sightings = Sightings()
+        given = [each() for each in default_middleware] if middleware is None else middleware
+        for each in (self._drain, *given):
+            self.add_middleware(each)
+
+    @property
+    def work(self) -> WorkQueue:
+        """What the worker of this process has taken and not finished; each worker that boots gets a new one."""
+        return self._drain.work
 
     def get_actor(self, actor_name: str) -> Actor[..., Any]:
         """Return the actor of that name or, if there is none, what stands in for it.
@@ -77,32 +79,8 @@ class ServiceBroker(RedisBroker):
         other arguments, which Dramatiq's worker passes, are not needed.
         """
         if queue_name == dq_name(queue_name):
-            return DelayConsumer(self, queue_name)
-        return QueueConsumer(self, queue_name)
-
-    def beat(self) -> None:
-        """Tell Redis that this process is alive, at most once a second.
-
-        Raises:
-            ConnectionClosed: If Redis did not answer in time.
-        """
-        if time.monotonic() - self._beat_at >= BEAT_EVERY:
-            self.run_script("beat", self.broker_id)
-            self._beat_at = time.monotonic()
-
-    def script_command(self, script: str, *arguments: Any) -> tuple[Any, ...]:
-        """Give the command that runs one of the scripts in ``lua/``, once :meth:`load_scripts` was called."""
-        return ("EVALSHA", self._scripts[script].sha, 1, self.namespace, *arguments)
-
-    def load_scripts(self) -> None:
-        """Give Redis the scripts; a restarted or promoted one has none.
-
-        Raises:
-            ConnectionClosed: If Redis did not answer in time.
-        """
-        with lost_connections():
-            for text in SCRIPTS.values():
-                self.client.script_load(text)
+            return DelayConsumer(queue_name, signals=self, scripts=self.lua, work=self.work, acks=self.acks)
+        return QueueConsumer(queue_name, scripts=self.lua, work=self.work, acks=self.acks)
 
     def run_script(self, script: str, *arguments: Any) -> Any:
         """Run one of the scripts in ``lua/``.
@@ -110,8 +88,7 @@ class ServiceBroker(RedisBroker):
         Raises:
             ConnectionClosed: If Redis did not answer in time; nothing is sent a second time.
         """
-        with lost_connections():
-            return self._scripts[script](keys=[self.namespace], args=arguments)
+        return self.lua.run(script, *arguments)
 
     def enqueue(self, message: Message[Any] | MessageProxy, *, delay: int | None = None) -> Message[Any]:
         """Send a message; a delivery that is sent again (a retry) goes out together with its ack.
@@ -130,7 +107,7 @@ class ServiceBroker(RedisBroker):
         if isinstance(message, Delivery):
             message.successor = queue, redis_message_id, payload
         else:
-            self.run_script("enqueue", queue, _end(stamped), redis_message_id, payload)
+            self.lua.run("enqueue", queue, _end(stamped), redis_message_id, payload)
         self.emit_after("enqueue", stamped, delay)
         return stamped
 
@@ -148,10 +125,10 @@ class ServiceBroker(RedisBroker):
             self.emit_before("enqueue", message, None)
         chunks = _chunks(stamped)
         for (queue, end), arguments in islice(chunks, 1):
-            self.run_script("enqueue", queue, end, *arguments)  # which also sees to it that Redis has the script
+            self.lua.run("enqueue", queue, end, *arguments)  # which also sees to it that Redis has the script
         wire = Wire(self.client)
         try:
-            wire.stream([self.script_command("enqueue", queue, end, *arguments)] for (queue, end), arguments in chunks)
+            wire.stream([self.lua.command("enqueue", queue, end, *arguments)] for (queue, end), arguments in chunks)
         finally:
             wire.close()
         for message in stamped if self._listeners("after_enqueue") else ():
@@ -168,7 +145,7 @@ class ServiceBroker(RedisBroker):
         """
         held: list[bool] = []
         for start in range(0, len(redis_message_ids), CHUNK):
-            held += map(bool, self.run_script("holds", queue_name, *redis_message_ids[start : start + CHUNK]))
+            held += map(bool, self.lua.run("holds", queue_name, *redis_message_ids[start : start + CHUNK]))
         return held
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
@@ -198,12 +175,22 @@ class ServiceBroker(RedisBroker):
         return listeners
 
     def rescue(self) -> int:
-        """Give back what dead brokers hold; see :func:`project.broker.orphans.rescue`.
+        """Give back what dead brokers hold, as `project.broker.orphans` does, and forget old dead letters.
 
         Raises:
             ConnectionClosed: If the broker did not answer in time.
         """
-        return rescue(self)
+        queues = self.get_declared_queues()
+        forget_dead_letters(self.lua, self._sightings, queues=queues, ttl=self.dead_message_ttl)
+        return rescue(self.lua, self._sightings, declared=queues | self.get_declared_delay_queues())
+
+    def put_back_stranded(self) -> int:
+        """Put stored messages that are in no list back into their queues, as `project.broker.stranded` does.
+
+        Raises:
+            ConnectionClosed: If the broker did not answer in time.
+        """
+        return put_back_stranded(self.lua, declared=self.get_declared_queues() | self.get_declared_delay_queues())
 
 
 def _stamp(message: Message[Any], delay: int | None) -> Message[Any]:

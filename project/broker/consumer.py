@@ -4,7 +4,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 from dramatiq import Message
@@ -12,11 +12,10 @@ from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.common import dq_name
 from dramatiq.errors import BrokerConnectionError, DecodeError
 
-from project.broker.acks import ACK, NACK, Successor
+from project.broker.acks import ACK, NACK, Acks, Successor
 from project.broker.pipeline import Wire
-
-if TYPE_CHECKING:
-    from project.broker.broker import ServiceBroker
+from project.broker.scripts import Scripts
+from project.broker.work_queue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
@@ -38,16 +37,17 @@ class Delivery(MessageProxy):
 class QueueConsumer(Consumer):
     """Consumes one queue; Dramatiq's consumer thread calls it, its worker threads ack through it."""
 
-    def __init__(self, broker: "ServiceBroker", queue_name: str) -> None:
-        self.broker = broker
+    def __init__(self, queue_name: str, *, scripts: Scripts, work: WorkQueue, acks: Acks) -> None:
         self.queue_name = queue_name
-        self.inbox = f"{broker.namespace}:__inbox__.{broker.broker_id}.{queue_name}"
+        self._scripts, self._work, self._acks = scripts, work, acks
+        self._queue_key = f"{scripts.namespace}:{queue_name}"
+        self._inbox_key = f"{scripts.namespace}:__inbox__.{scripts.broker_id}.{queue_name}"
         self._fetched: deque[Delivery] = deque()
         self._pause = 0.0
         self._early: list[Pair] = []
         self._may_have_strays = True
         self._is_full = self._is_paused = False
-        self._wire = Wire(broker.client)
+        self._wire = Wire(scripts.client)
 
     def __next__(self) -> MessageProxy | None:
         """Give the next message, or ``None`` after at most about a second; never raises for what Redis does or says."""
@@ -64,11 +64,11 @@ class QueueConsumer(Consumer):
     def ack(self, message: MessageProxy) -> None:
         """Note that the message was processed; Redis hears of it within milliseconds."""
         successor = getattr(message, "successor", None)
-        self.broker.acks.add(self.queue_name, message.options["redis_message_id"], successor or ACK)
+        self._acks.add(self.queue_name, message.options["redis_message_id"], successor or ACK)
 
     def nack(self, message: MessageProxy) -> None:
         """Note that the message is dead."""
-        self.broker.acks.add(self.queue_name, message.options["redis_message_id"], NACK)
+        self._acks.add(self.queue_name, message.options["redis_message_id"], NACK)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Put messages that were not started back to the front of their queue."""
@@ -77,7 +77,7 @@ class QueueConsumer(Consumer):
     def close(self) -> None:
         """Put back whatever has not been handed out."""
         unstarted, self._fetched = self._fetched, deque()
-        self.broker.work.release(self.queue_name, len(unstarted))
+        self._work.release(self.queue_name, len(unstarted))
         self._wire.close()
         self.requeue(unstarted)
         self._give_back_early()
@@ -89,18 +89,17 @@ class QueueConsumer(Consumer):
             self._fill()
         if not self._fetched:
             return None
-        self.broker.work.arrive(self.queue_name)
+        self._work.arrive(self.queue_name)
         return self._fetched.popleft()
 
     def _fill(self) -> None:
-        work = self.broker.work
-        room = work.reserve(self.queue_name, timeout=0 if self._early else ROOM_WAIT)
+        room = self._work.reserve(self.queue_name, timeout=0 if self._early else ROOM_WAIT)
         if not room:
             return self._wait_for_room()
         try:
             self._fetched.extend(self._fetch(room))
         finally:
-            work.release(self.queue_name, room - len(self._fetched))
+            self._work.release(self.queue_name, room - len(self._fetched))
         if self._is_paused:
             time.sleep(ROOM_WAIT)
         elif not self._fetched:
@@ -124,8 +123,7 @@ class QueueConsumer(Consumer):
 
     def _wait_for_message(self, *, seconds: float = LONGEST_WAIT, count: int = 1) -> None:
         """Let Redis wake exactly one waiting worker per message, the one that waits longest, and give it that."""
-        queue = f"{self.broker.namespace}:{self.queue_name}"
-        wait = ("BLMOVE", queue, self.inbox, "LEFT", "RIGHT", seconds)
+        wait = ("BLMOVE", self._queue_key, self._inbox_key, "LEFT", "RIGHT", seconds)
         waited, fetched = self._wire.attempt([(wait, self._fetch_command(count))])
         self._early = self._understand(fetched)
         self._note_fullness(is_full=isinstance(waited, redis.OutOfMemoryError))
@@ -141,15 +139,15 @@ class QueueConsumer(Consumer):
             time.sleep(FULL_PAUSE)
 
     def _fetch_command(self, count: int) -> tuple[Any, ...]:
-        return self.broker.script_command("fetch", self.broker.broker_id, self.queue_name, count)
+        return self._scripts.command("fetch", self._scripts.broker_id, self.queue_name, count)
 
     def _wait_for_room(self) -> None:
         """Keep nothing that other processes could run sooner."""
         if self._early:
             self._give_back_early()
-        elif self.broker.work.is_stuck() and (unstarted := self.broker.work.take_back(self.queue_name)):
+        elif self._work.is_stuck() and (unstarted := self._work.take_back(self.queue_name)):
             self.requeue(unstarted)
-        self.broker.beat()
+        self._scripts.beat()
 
     def _give_back_early(self) -> None:
         early, self._early = self._early, []
@@ -169,7 +167,7 @@ class QueueConsumer(Consumer):
             return _decode(payload, queue_name=self.queue_name, redis_message_id=redis_message_id.decode())
         except DecodeError:
             logger.exception("Message %r in queue %s is unreadable: dead", redis_message_id, self.queue_name)
-            self.broker.acks.add(self.queue_name, redis_message_id.decode(), NACK)
+            self._acks.add(self.queue_name, redis_message_id.decode(), NACK)
             return None
 
     def _delay(self, message: Message[Any]) -> None:
@@ -177,13 +175,13 @@ class QueueConsumer(Consumer):
         delayed = message.copy(queue_name=dq_name(self.queue_name))
         redis_message_id = message.options["redis_message_id"]
         successor = (delayed.queue_name, redis_message_id, delayed.encode())
-        self.broker.acks.add(self.queue_name, redis_message_id, successor)
+        self._acks.add(self.queue_name, redis_message_id, successor)
 
     def _lose_connection(self, error: Exception) -> None:
         """Forget what was not started: Redis still has it, and this process gives it back when it is reached."""
-        self.broker.work.release(self.queue_name, len(self._fetched))
+        self._work.release(self.queue_name, len(self._fetched))
         self._fetched.clear()
-        self.broker.work.take_back(self.queue_name)
+        self._work.take_back(self.queue_name)
         self._may_have_strays, self._early = True, []
         self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
         logger.warning("Queue %s lost Redis, trying again in %.1f s: %s", self.queue_name, self._pause, error)
@@ -191,14 +189,14 @@ class QueueConsumer(Consumer):
 
     def _give_back_strays(self) -> None:
         """Give back everything Redis says this process holds, but what is running or just done."""
-        self.broker.load_scripts()
-        kept = self.broker.work.running(self.queue_name) | self.broker.acks.unsent(self.queue_name)
-        held = self.broker.run_script("join", self.broker.broker_id, self.queue_name)
+        self._scripts.load()
+        kept = self._work.running(self.queue_name) | self._acks.unsent(self.queue_name)
+        held = self._scripts.run("join", self._scripts.broker_id, self.queue_name)
         self._give_back(id_ for id_ in (each.decode() for each in held) if id_ not in kept)
         self._may_have_strays = False
 
     def _give_back(self, redis_message_ids: Iterable[str]) -> None:
-        self.broker.run_script("give_back", self.broker.broker_id, self.queue_name, *redis_message_ids)
+        self._scripts.run("give_back", self._scripts.broker_id, self.queue_name, *redis_message_ids)
 
 
 def _decode(payload: bytes, *, queue_name: str, redis_message_id: str) -> Message[Any]:

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from dramatiq import Message
-from dramatiq.broker import MessageProxy
+from dramatiq.broker import Broker, MessageProxy
 from dramatiq.common import q_name
 
 from project.broker.consumer import LONGEST_WAIT, ROOM_WAIT, Delivery, Pair, QueueConsumer
@@ -14,10 +14,20 @@ SHORTEST_WAIT = 0.005
 
 
 class DelayConsumer(QueueConsumer):
-    """Consumes a delay queue: parks what is new, moves what is due to its real queue, hands out nothing."""
+    """Consumes a delay queue: parks what is new, moves what is due to its real queue, hands out nothing.
+
+    Args:
+        queue_name: The delay queue.
+        signals: Whose middleware hears of each message that is delayed, and of each that is sent on.
+        parts: What `QueueConsumer` takes besides.
+    """
+
+    def __init__(self, queue_name: str, *, signals: Broker, **parts: Any) -> None:
+        super().__init__(queue_name, **parts)
+        self._signals = signals
 
     def _next(self) -> MessageProxy | None:
-        if self.broker.work.closed:
+        if self._work.closed:
             self._wait_for_stop()
             return None
         self._park(self._take(LARGEST_BATCH))
@@ -28,21 +38,21 @@ class DelayConsumer(QueueConsumer):
 
     def _wait_for_stop(self) -> None:
         self._give_back_early()
-        self.broker.beat()
+        self._scripts.beat()
         time.sleep(ROOM_WAIT)
 
     def _park(self, pairs: list[Pair]) -> None:
         parked: list[str | float] = []
         for pair in pairs:
             if message := self._read(*pair):
-                self.broker.emit_before("delay_message", Delivery(message))
+                self._signals.emit_before("delay_message", Delivery(message))
                 parked += (_eta(message), message.options["redis_message_id"])
         if parked:
-            self.broker.run_script("park", self.broker.broker_id, self.queue_name, *parked)
+            self._scripts.run("park", self._scripts.broker_id, self.queue_name, *parked)
 
     def _move_due(self) -> float:
         """Move what is due and tell the seconds until there is more."""
-        wait, *due = self.broker.run_script("due", self.broker.broker_id, self.queue_name, LARGEST_BATCH)
+        wait, *due = self._scripts.run("due", self._scripts.broker_id, self.queue_name, LARGEST_BATCH)
         for pair in zip(due[::2], due[1::2], strict=True):
             if message := self._read(*pair):
                 self._move(message)
@@ -52,13 +62,13 @@ class DelayConsumer(QueueConsumer):
         message = delayed.copy(queue_name=q_name(self.queue_name))
         message.options.pop("eta", None)
         redis_message_id = message.options["redis_message_id"]
-        self.broker.emit_before("enqueue", message, None)
-        self.broker.run_script(
+        self._signals.emit_before("enqueue", message, None)
+        self._scripts.run(
             "move",
-            *(self.broker.broker_id, self.queue_name, redis_message_id),
+            *(self._scripts.broker_id, self.queue_name, redis_message_id),
             *(message.queue_name, redis_message_id, message.encode()),
         )
-        self.broker.emit_after("enqueue", message, None)
+        self._signals.emit_after("enqueue", message, None)
 
 
 def _eta(message: Message[Any]) -> float:

@@ -3,13 +3,10 @@
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from project.broker.addresses import lost_connections
+from project.broker.scripts import Scripts
 from project.broker.stranded import known_queues
-
-if TYPE_CHECKING:
-    from project.broker.broker import ServiceBroker
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +40,17 @@ class Sightings:
         return [beat for beat, since in self.first_seen.items() if now - since >= SEEN_SILENT_FOR]
 
 
-def rescue(broker: "ServiceBroker") -> int:
+def rescue(scripts: Scripts, sightings: Sightings, *, declared: set[str]) -> int:
     """Give the messages of dead brokers back to their queues; call it every two seconds, from any process.
 
     A broker is dead if its last heartbeat is eight seconds old on Redis's clock and this process has watched it
     stay the same for four. One script moves a dead broker's messages, and only if its heartbeat is still the
     same, so any number of processes may do this at once.
+
+    Args:
+        scripts: Of this process's broker.
+        sightings: What this process has seen of the others so far.
+        declared: The queues, and delay queues, that this process knows; those that were ever consumed count too.
 
     Returns:
         How many messages went back.
@@ -57,20 +59,35 @@ def rescue(broker: "ServiceBroker") -> int:
         ConnectionClosed: If Redis did not answer in time.
     """
     with lost_connections():
-        heartbeats = broker.client.zrange(f"{broker.namespace}:__heartbeats__", 0, -1, withscores=True)
-        seconds, _ = broker.client.time()
-    now, sightings = time.monotonic(), broker.sightings
+        heartbeats = scripts.client.zrange(f"{scripts.namespace}:__heartbeats__", 0, -1, withscores=True)
+        seconds, _ = scripts.client.time()
+    now = time.monotonic()
     sightings.note([(broker_id, score) for broker_id, score in heartbeats], now)
     dead = [beat for beat in sightings.silent(now) if seconds - beat[1] / 1000 >= DEAD_AFTER]
+    return sum(_rescue_from(scripts, beat, declared) for beat in dead)
+
+
+def forget_dead_letters(scripts: Scripts, sightings: Sightings, *, queues: set[str], ttl: int) -> None:
+    """Drop dead letters that nobody came for, some of them once a minute.
+
+    Args:
+        scripts: Of this process's broker.
+        sightings: Where it is noted when this was done last.
+        queues: Whose dead letters are looked through.
+        ttl: Milliseconds for which each is kept.
+
+    Raises:
+        ConnectionClosed: If Redis did not answer in time.
+    """
+    now = time.monotonic()
     if now - sightings.forgot_at >= FORGET_EVERY:
         sightings.forgot_at = now
-        broker.run_script("forget", broker.dead_message_ttl, *broker.get_declared_queues())
-    return sum(_rescue_from(broker, beat) for beat in dead)
+        scripts.run("forget", ttl, *queues)
 
 
-def _rescue_from(broker: "ServiceBroker", heartbeat: Heartbeat) -> int:
+def _rescue_from(scripts: Scripts, heartbeat: Heartbeat, declared: set[str]) -> int:
     broker_id, score = heartbeat
-    rescued = int(broker.run_script("rescue", broker_id, int(score), *known_queues(broker)))
+    rescued = int(scripts.run("rescue", broker_id, int(score), *known_queues(scripts, declared=declared)))
     if rescued > 0:
         logger.warning("Broker %s died: gave %d of its messages back", broker_id.decode(), rescued)
     return max(0, rescued)

@@ -6,15 +6,14 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dramatiq import Broker, Middleware, Worker
 from dramatiq.errors import BrokerConnectionError
 
+from project.broker.acks import Acks
+from project.broker.scripts import Scripts
 from project.broker.work_queue import WorkQueue
-
-if TYPE_CHECKING:
-    from project.broker.broker import ServiceBroker
 
 logger = logging.getLogger(__name__)
 
@@ -23,33 +22,42 @@ CHECK_EVERY = 1.0
 
 
 class Drain(Middleware):
-    """Gives the worker its work queue and empties it at the end; every ``ServiceBroker`` has one, first in its list."""
+    """Gives the worker its work queue and empties it at the end; every ``ServiceBroker`` has one, first in its list.
 
-    def before_worker_boot(self, broker: "ServiceBroker", worker: Worker) -> None:  # type: ignore[override]
+    Args:
+        scripts: Of the broker.
+        acks: The broker's.
+    """
+
+    def __init__(self, *, scripts: Scripts, acks: Acks) -> None:
+        self.work = WorkQueue(threads=1)
+        self._scripts, self._acks = scripts, acks
+
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         """Replace the worker's plain work queue before any thread knows it, and listen for the end."""
-        broker.work = WorkQueue(threads=worker.worker_threads)
-        worker.work_queue = broker.work
+        self.work = WorkQueue(threads=worker.worker_threads)
+        worker.work_queue = self.work
         if threading.current_thread() is threading.main_thread():
-            _close_at(signal.SIGTERM, broker.work)
-            _close_at(signal.SIGHUP, broker.work)
+            _close_at(signal.SIGTERM, self.work)
+            _close_at(signal.SIGHUP, self.work)
 
-    def before_worker_shutdown(self, broker: "ServiceBroker", worker: Worker) -> None:  # type: ignore[override]
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """Take no more messages and hand back those that were not started, while tasks finish."""
-        broker.work.closed = True
+        self.work.closed = True
         for queue_name, thread in worker.consumers.items():
-            unstarted = broker.work.take_back(queue_name)
+            unstarted = self.work.take_back(queue_name)
             try:
                 thread.requeue_messages(unstarted)
             except BrokerConnectionError as error:
                 logger.warning("%d messages of %s wait for their rescue: %s", len(unstarted), queue_name, error)
 
-    def after_worker_shutdown(self, broker: "ServiceBroker", worker: Worker) -> None:  # type: ignore[override]
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """Send the last outcomes and strike this process off."""
-        if not broker.acks.flush(timeout=FLUSH_TIMEOUT):
+        if not self._acks.flush(timeout=FLUSH_TIMEOUT):
             logger.warning("Redis did not take the last outcomes: those messages run again")
             return
         try:
-            broker.run_script("leave", broker.broker_id, *worker.consumers)
+            self._scripts.run("leave", self._scripts.broker_id, *worker.consumers)
         except BrokerConnectionError as error:
             logger.warning("Redis was not told that this worker stopped: %s", error)
 

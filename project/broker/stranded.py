@@ -7,12 +7,9 @@ queue is looked through.
 
 import logging
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 from project.broker.addresses import lost_connections
-
-if TYPE_CHECKING:
-    from project.broker.broker import ServiceBroker
+from project.broker.scripts import Scripts
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +18,12 @@ LONGEST_LIST = 50_000
 _LOOKED_AT_TOGETHER = 5000
 
 
-def put_back_stranded(broker: "ServiceBroker") -> int:
+def put_back_stranded(scripts: Scripts, *, declared: set[str]) -> int:
     """Put stored messages that are in no list at the front of their queue; any number of processes may call it.
+
+    Args:
+        scripts: Of the broker.
+        declared: The queues, and delay queues, that this process knows; those that were ever consumed count too.
 
     Returns:
         How many went back. Those of a queue with more than `LONGEST_LIST` messages wait until it has fewer.
@@ -31,32 +32,32 @@ def put_back_stranded(broker: "ServiceBroker") -> int:
         ConnectionClosed: If Redis did not answer in time.
     """
     # Asked twice: a message on its way into a broker that is not known yet is no trouble.
-    suspects = _unbalanced(broker, known_queues(broker))
-    return sum(_sweep(broker, queue) for queue in _unbalanced(broker, suspects))
+    suspects = _unbalanced(scripts, known_queues(scripts, declared=declared))
+    return sum(_sweep(scripts, queue) for queue in _unbalanced(scripts, suspects))
 
 
-def known_queues(broker: "ServiceBroker") -> set[str]:
-    """Name every queue that anybody ever consumed or that is declared here.
+def known_queues(scripts: Scripts, *, declared: set[str]) -> set[str]:
+    """Return every queue that anybody ever consumed, with those that are declared here.
 
     Raises:
         ConnectionClosed: If Redis did not answer in time.
     """
     with lost_connections():
-        consumed = {name.decode() for name in broker.client.smembers(f"{broker.namespace}:__queues__")}
-    return consumed | broker.get_declared_queues() | broker.get_declared_delay_queues()
+        consumed = {name.decode() for name in scripts.client.smembers(f"{scripts.namespace}:__queues__")}
+    return consumed | declared
 
 
-def _unbalanced(broker: "ServiceBroker", queues: Collection[str]) -> list[str]:
+def _unbalanced(scripts: Scripts, queues: Collection[str]) -> list[str]:
     if not queues:
         return []
     names = sorted(queues)
-    return [name for name, excess in zip(names, broker.run_script("balance", *names), strict=True) if excess]
+    return [name for name, excess in zip(names, scripts.run("balance", *names), strict=True) if excess]
 
 
-def _sweep(broker: "ServiceBroker", queue: str) -> int:
+def _sweep(scripts: Scripts, queue: str) -> int:
     back, cursor = 0, b"0"
     while True:
-        told = broker.run_script("sweep", queue, LONGEST_LIST, cursor, _LOOKED_AT_TOGETHER)
+        told = scripts.run("sweep", queue, LONGEST_LIST, cursor, _LOOKED_AT_TOGETHER)
         if told:
             cursor = told[0]
             back += told[1]

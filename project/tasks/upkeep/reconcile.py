@@ -19,7 +19,6 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from project.broker.service import broker
-from project.broker.stranded import put_back_stranded
 from project.tasks.models import TaskRun
 from project.tasks.sending.last_chances import broker_queue
 from project.tasks.sending.outbox import message_of, redis_message_id
@@ -74,7 +73,7 @@ def reconcile_in_turn() -> timedelta | None:
     if turn is None:
         return None
     copy_pauses()
-    put_back_stranded(broker())
+    broker().put_back_stranded()
     is_urgent = turn.is_healing or turn.is_in_a_hurry
     cursor = _compare(turn, settle=SETTLE_IN_A_HURRY if is_urgent else SETTLE)
     is_healing = turn.is_healing and cursor is not None
