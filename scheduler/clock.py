@@ -19,6 +19,7 @@ from django.db.models import DateTimeField, Func, Min
 from project.tasks.errors import TaskError
 from project.tasks.sending.cause import Cause
 from project.tasks.task import get_task
+from project.values.text import exception_text
 from scheduler.catch_up import due_tick
 from scheduler.crontab import next_fire
 from scheduler.errors import ScheduleError
@@ -166,7 +167,7 @@ def _set_cursor(schedule: Schedule, *, now: datetime) -> None:
 
 def note_error(schedule: Schedule, error: Exception) -> None:
     """Write on the row why it cannot be sent, where the admin and `schedule list` show it; the next sweep retries."""
-    reason = str(error) if isinstance(error, (ScheduleError, TaskError)) else f"{type(error).__name__}: {error}"
+    reason = str(error) if isinstance(error, (ScheduleError, TaskError)) else exception_text(error)
     if schedule.error != reason:
         log.error("schedule_failed", schedule=schedule.name, reason=reason, cure="correct the schedule or its task")
         _write(schedule, error=reason)

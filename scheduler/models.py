@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from django.urls import NoReverseMatch, reverse
 
 from project.tasks.ids import uuid7_of
+from project.values.text import utc
 
 
 def local_time_zone() -> str:
@@ -143,7 +144,7 @@ class Tick(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} at {self.fire_time:%Y-%m-%d %H:%M:%S}"
+        return f"{self.name} at {utc(self.fire_time)}"
 
     def run_url(self) -> str:
         """The admin page of the run that was sent, or "" where there is none."""

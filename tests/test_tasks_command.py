@@ -53,7 +53,7 @@ def test_list_shows_the_newest_runs_in_columns() -> None:
     assert header.split() == ["ID", "STATE", "TASK", "QUEUE", "SENT", "TOOK", "ATTEMPTS", "ERROR"]
     assert first.startswith(f"{newest.id}  dead       tests.add")
     assert "ValueError: broken" in first
-    assert "3h ago" in second
+    assert "3 h ago" in second
 
 
 def test_list_is_filtered() -> None:
@@ -81,7 +81,7 @@ def test_show_has_everything_about_a_run() -> None:
     run = a_run(request_id="req-1")
     TaskAttempt.objects.create(run=run, number=1, error_type="OSError", traceback="Traceback:\n  here")
     shown = tasks("show", run.id)
-    for text in (str(run.id), 'arguments  {"left": 1}', "ValueError: broken", "req-1", "    here"):
+    for text in (str(run.id), '{"left": 1}', "ValueError: broken", "req-1", "    here"):
         assert text in shown
     assert answer("show", run.id)["failed_attempts"][0]["error_type"] == "OSError"
 
@@ -101,7 +101,7 @@ def test_queues_tell_what_waits() -> None:
     a_run("queued", run_after=timezone.now() - timedelta(minutes=5))
     (row,) = [row for row in answer("queues") if row["queue"] == "default"]
     assert (row["waiting"], row["state"]) == (1, "no worker")
-    assert "5m" in tasks("queues")
+    assert "5 min" in tasks("queues")
 
 
 def test_no_worker_is_a_finding() -> None:

@@ -1,21 +1,20 @@
 """The operations page: everything an operator asks first, on one page."""
 
-from datetime import timedelta
-
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.views.decorators.cache import never_cache
 
 from project.broker.fullness import alarms
+from project.desk.admin.elements import moment
 from project.desk.admin.listing import address_of
 from project.desk.admin.read_only import may_repair, require_look
-from project.desk.admin.run_columns import moment, short
 from project.desk.failures import failure_groups
 from project.desk.overview import MOST_COUNTED, QueueNow, living_workers, queues_now
 from project.desk.schedules import schedules_now
 from project.desk.throughput import MOST_READ, TaskThroughput, recent_throughput
 from project.tasks.models import BulkRetry, Worker
+from project.values.text import took
 from scheduler.models import Schedule
 
 #: Kinds of failure on the page; the failures page has more.
@@ -34,7 +33,7 @@ def operations(request: HttpRequest) -> HttpResponse:
         "may_repair": may_repair(request),
         "queues": [(queue, moment(queue.oldest)) for queue in queues],
         "workers": [(worker, moment(worker.started_at)) for worker in workers],
-        "tasks": [(task, _took(task.median), _took(task.slowest)) for task in tasks],
+        "tasks": [(task, took(task.median), took(task.slowest)) for task in tasks],
         "schedules": [(row, _next(row.schedule), moment(row.schedule.last_fire_at)) for row in schedules],
         "groups": [
             (group, address_of(group.filter), moment(group.died_at)) for group in failure_groups(groups=MOST_GROUPS)
@@ -50,10 +49,6 @@ def operations(request: HttpRequest) -> HttpResponse:
 
 def _next(schedule: Schedule) -> str:
     return moment(schedule.next_fire_at) if schedule.enabled else "-"
-
-
-def _took(duration: timedelta | None) -> str:
-    return "-" if duration is None else short(duration)
 
 
 def _tiles(

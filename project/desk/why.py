@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from django.utils import timezone
@@ -19,6 +18,7 @@ from project.tasks.sending.last_chances import broker_queue
 from project.tasks.sending.outbox import redis_message_id
 from project.tasks.sending.slots import has_room
 from project.tasks.sending.unique import holder_of
+from project.values.text import error_text, utc
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def explain(run: TaskRun) -> list[Reason]:
 
 def _running(run: TaskRun) -> Iterator[Reason]:
     worker = Worker.objects.filter(id=run.worker_id).first() if run.worker_id else None
-    since = f"since {_at(run.started_at)} (attempt {run.attempts})"
+    since = f"since {utc(run.started_at)} (attempt {run.attempts})"
     if worker is None:
         yield Reason("worker_died", f"Its worker is gone; it ran it {since}. Another one takes it within seconds.")
     else:
@@ -56,8 +56,8 @@ def _running(run: TaskRun) -> Iterator[Reason]:
 
 
 def _ended(run: TaskRun) -> Iterator[Reason]:
-    reason = f": {run.error_type}: {run.error}".rstrip(": ") if run.error_type or run.error else ""
-    yield Reason(run.state, f"It ended {run.state} at {_at(run.finished_at)}{reason}.")
+    error = error_text(run.error_type, run.error)
+    yield Reason(run.state, f"It ended {run.state} at {utc(run.finished_at)}{': ' if error else ''}{error}.")
     # Asked for no key, the database would walk the whole table: no index has those.
     rivals = TaskRun.objects.filter(unique_key=run.unique_key, state__in=TaskRun.UNFINISHED)
     rival = rivals.first() if run.unique_key is not None else None
@@ -72,13 +72,13 @@ def _not_declared(run: TaskRun) -> Iterator[Reason]:
 
 def _expired(run: TaskRun) -> Iterator[Reason]:
     if run.expires_at is not None and run.expires_at <= timezone.now():
-        yield Reason("expired", f"It was not to start after {_at(run.expires_at)}; it is marked expired in a moment.")
+        yield Reason("expired", f"It was not to start after {utc(run.expires_at)}; it is marked expired in a moment.")
 
 
 def _queue_paused(run: TaskRun) -> Iterator[Reason]:
     paused = PausedQueue.objects.filter(queue=run.queue).first()
     if paused is not None:
-        until = f"until {_at(paused.resume_at)}" if paused.resume_at else "until somebody resumes it"
+        until = f"until {utc(paused.resume_at)}" if paused.resume_at else "until somebody resumes it"
         yield Reason("paused", f"Queue {run.queue!r} is paused by {paused.paused_by} {until}: {paused.reason}.")
 
 
@@ -110,9 +110,9 @@ def _waits_for_its_time(run: TaskRun) -> Iterator[Reason]:
     if run.run_after <= timezone.now():
         return
     if run.state == TaskRun.State.RETRYING:
-        yield Reason("retry_later", f"It waits until {_at(run.run_after)} for its next attempt: {_why_again(run)}.")
+        yield Reason("retry_later", f"It waits until {utc(run.run_after)} for its next attempt: {_why_again(run)}.")
     else:
-        yield Reason("later", f"It waits until {_at(run.run_after)}.")
+        yield Reason("later", f"It waits until {utc(run.run_after)}.")
 
 
 def _last_chance(run: TaskRun) -> Iterator[Reason]:
@@ -128,7 +128,7 @@ def _why_again(run: TaskRun) -> str:
     if run.error_type == Misfit.__name__:
         return f"attempt {run.attempts} met a worker with other code: {run.error.rstrip('.')}"
     if run.postponed_since is not None and run.error_type == RetryLater.__name__:
-        since = f"since {_at(run.postponed_since)}"
+        since = f"since {utc(run.postponed_since)}"
         return f"it was put off {run.postponements} times {since}, the last time with: {run.error.rstrip('.')}"
     return f"attempt {run.attempts} failed with {run.error_type or 'an error'}"
 
@@ -162,7 +162,3 @@ _OBSTACLES: Final[tuple[Callable[[TaskRun], Iterator[Reason]], ...]] = (
     _last_chance,
     _not_at_the_broker,
 )
-
-
-def _at(moment: datetime | None) -> str:
-    return "an unknown time" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

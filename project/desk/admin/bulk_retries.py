@@ -9,10 +9,10 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
+from project.desk.admin.elements import moment
 from project.desk.admin.forms import ReasonForm
 from project.desk.admin.read_only import ReadOnlyAdmin, may_repair, require_look, require_repair
 from project.desk.admin.repair import CONFIRM
-from project.desk.admin.run_columns import moment
 from project.tasks.errors import RunStateError
 from project.tasks.models import BulkRetry
 from project.tasks.repair.bulk import bulk_progress, stop_bulk_retry

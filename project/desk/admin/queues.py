@@ -8,10 +8,10 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
+from project.desk.admin.elements import moment
 from project.desk.admin.forms import PauseForm, ReasonForm
 from project.desk.admin.read_only import ReadOnlyAdmin, may_repair, require_repair
 from project.desk.admin.repair import CONFIRM
-from project.desk.admin.run_columns import moment
 from project.tasks.models import PausedQueue
 from project.tasks.repair.pauses import pause_queue, resume_queue
 

@@ -11,8 +11,8 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
 
+from project.desk.admin.elements import moment, run_link, state_badge
 from project.desk.admin.read_only import ReadOnlyAdmin, require_look
-from project.desk.admin.run_columns import moment, run_link, state_badge
 from project.tasks.models import OperatorAction, TaskBatch, TaskRun, Worker
 from project.tasks.repair.audit import ACTIONS, RUN_ACTIONS
 from project.tasks.upkeep.dead_workers import DEAD_AFTER

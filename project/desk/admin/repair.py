@@ -14,9 +14,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 
+from project.desk.admin.elements import run_url
 from project.desk.admin.forms import ArgumentsForm, ReasonForm
 from project.desk.admin.read_only import ReadOnlyAdmin, require_repair
-from project.desk.admin.run_columns import run_url
 from project.tasks.errors import TaskError
 from project.tasks.models import TaskRun
 from project.tasks.repair import operations

@@ -12,11 +12,12 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from project.desk.admin.elements import instant, moment, run_link, state_badge
 from project.desk.admin.read_only import may_repair
 from project.desk.admin.repair import REPAIRS
-from project.desk.admin.run_columns import instant, moment, run_link, short, state_badge
+from project.desk.facts import run_causes, run_facts
 from project.desk.why import explain
-from project.tasks.models import OperatorAction, TaskAttempt, TaskRun, Worker
+from project.tasks.models import OperatorAction, TaskAttempt, TaskRun
 
 #: How many children and actions the page lists.
 MOST_LISTED = 50
@@ -50,8 +51,8 @@ def run_context(request: HttpRequest, run: TaskRun) -> dict[str, Any]:
         "reasons": explain(run) if run.state in TaskRun.UNFINISHED else [],
         "arguments": _pretty(run.arguments),
         "result": _pretty(run.result) if run.state == TaskRun.State.SUCCEEDED else None,
-        "facts": [(name, value) for name, value in _facts(run) if value],
-        "causes": [(name, value) for name, value in _causes(run) if value],
+        "facts": _titled(_facts(run)),
+        "causes": _titled(_causes(run)),
         "children": children,
         "attempts": attempts,
         "steps": [(instant(step.at), step) for step in _story(run, attempts, actions)],
@@ -59,31 +60,20 @@ def run_context(request: HttpRequest, run: TaskRun) -> dict[str, Any]:
     }
 
 
-def _facts(run: TaskRun) -> Iterator[tuple[str, Any]]:
-    yield "Queue", run.queue
-    yield "Priority", str(run.priority)
-    yield "Attempts", f"{run.attempts} ({run.failures} failed, {run.deaths} ended with their worker)"
-    yield "Took", short(run.duration) if run.duration is not None else None
-    yield "Worker", _worker(run) if run.state == TaskRun.State.RUNNING else None
-    yield "Expires", moment(run.expires_at) if run.expires_at else None
-    yield "Unique key", run.unique_key
-    yield "Kind of failure", run.fingerprint if run.error_type else None
+def _facts(run: TaskRun) -> dict[str, Any]:
+    return run_facts(run) | {"expires": moment(run.expires_at) if run.expires_at else None}
 
 
-def _worker(run: TaskRun) -> str | None:
-    if run.worker_id is None:
-        return None
-    return str(Worker.objects.filter(id=run.worker_id).first() or f"{run.worker_id}, which is gone")
+def _causes(run: TaskRun) -> dict[str, Any]:
+    return run_causes(run) | {
+        "sent by run": run_link(run.parent_id) if run.parent_id else None,
+        "batch": _link("taskbatch", run.batch_id, run.batch) if run.batch_id else None,
+        "bulk retry": _link("bulkretry", run.bulk_id, run.bulk_id) if run.bulk_id else None,
+    }
 
 
-def _causes(run: TaskRun) -> Iterator[tuple[str, Any]]:
-    yield "Sent by", run.source
-    yield "User", run.user
-    yield "Request", run.request_id
-    yield "Schedule", run.schedule
-    yield "Sent by run", run_link(run.parent_id) if run.parent_id else None
-    yield "Batch", _link("taskbatch", run.batch_id, run.batch) if run.batch_id else None
-    yield "Bulk retry", _link("bulkretry", run.bulk_id, run.bulk_id) if run.bulk_id else None
+def _titled(facts: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(name.capitalize(), value) for name, value in facts.items() if value]
 
 
 def _link(model: str, key: Any, text: Any) -> str:

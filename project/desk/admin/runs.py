@@ -14,6 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from project.desk.admin import run_columns
+from project.desk.admin.elements import moment
 from project.desk.admin.export import export
 from project.desk.admin.listing import FILTERS, RunList, RunPaginator, address_of, filter_of, search
 from project.desk.admin.read_only import MOST_PAGED, ReadOnlyAdmin, may_repair, require_look
@@ -90,7 +91,7 @@ class TaskRunAdmin(ReadOnlyAdmin):
     def failures(self, request: HttpRequest) -> HttpResponse:
         """Show what dead runs died of."""
         require_look(request)
-        groups = [(group, address_of(group.filter), run_columns.moment(group.died_at)) for group in failure_groups()]
+        groups = [(group, address_of(group.filter), moment(group.died_at)) for group in failure_groups()]
         context = self.page(request, "Failures", groups=groups, may_repair=may_repair(request))
         return TemplateResponse(request, "admin/tasks/taskrun/failures.html", context)
 

@@ -7,16 +7,20 @@ from typing import Any
 
 from django.utils import timezone
 
-from project.desk.console.output import Answer, ago, at, brief, facts, table
+from project.desk.console.output import Answer, facts, table
+from project.desk.facts import run_causes, run_facts
 from project.desk.overview import QueueNow, living_workers, queues_now
 from project.desk.schemas import RunDetails, RunOut, WorkerOut
 from project.desk.why import explain
 from project.tasks.models import TaskRun
 from project.tasks.repair.filters import RunFilter
 from project.tasks.repair.stored_calls import misfits
+from project.values.text import error_text, from_now, roughly, took, utc
 
 #: The filters that are times; on the command line they are ages.
 TIMES = ("since", "until", "ended_before")
+#: Characters of an error that the list shows: a line of it should fit on a wide screen.
+_MOST_OF_AN_ERROR = 60
 
 
 def filter_of(options: dict[str, Any]) -> RunFilter:
@@ -38,15 +42,12 @@ def list_runs(options: dict[str, Any]) -> Answer:
 def show_run(options: dict[str, Any]) -> Answer:
     """Show everything about one run."""
     run = TaskRun.objects.select_related("user").get(id=options["id"])
-    data = _dump(RunDetails, run)
     lines = facts(_facts(run))
-    for attempt in data["failed_attempts"]:
-        lines += [
-            "",
-            f"Attempt {attempt['number']} failed {attempt['finished_at']} on {attempt['worker'] or 'nothing'}:",
-        ]
-        lines += [f"  {line}" for line in (attempt["traceback"] or attempt["error"]).splitlines()]
-    return Answer(data, lines)
+    for attempt in run.failed_attempts.order_by("number"):
+        where = f" on {attempt.worker}" if attempt.worker else ""
+        lines += ["", f"Attempt {attempt.number} failed at {utc(attempt.finished_at)}{where}:"]
+        lines += [f"  {line}" for line in (attempt.traceback or attempt.error).splitlines()]
+    return Answer(_dump(RunDetails, run), lines)
 
 
 def why(options: dict[str, Any]) -> Answer:
@@ -59,9 +60,9 @@ def why(options: dict[str, Any]) -> Answer:
 
 def list_queues(_options: dict[str, Any]) -> Answer:
     """List queues and what is in them."""
-    ages = [(queue, queue.oldest_age.total_seconds() if queue.oldest_age else None) for queue in queues_now()]
-    rows = [_queue_row(queue) | {"oldest": brief(age)} for queue, age in ages]
-    data = [_queue_row(queue) | {"oldest_seconds": age} for queue, age in ages]
+    ages = [(_queue_row(queue), queue.oldest_age) for queue in queues_now()]
+    rows = [row | {"oldest": roughly(age)} for row, age in ages]
+    data = [row | {"oldest_seconds": age.total_seconds() if age else None} for row, age in ages]
     return Answer(data, table(rows, empty="There is no queue."))
 
 
@@ -74,8 +75,8 @@ def list_workers(_options: dict[str, Any]) -> Answer:
             "kind": worker.kind,
             "queues": ",".join(worker.queues),
             "threads": worker.threads,
-            "started": ago(worker.started_at),
-            "beat": ago(worker.beat_at),
+            "started": from_now(worker.started_at),
+            "beat": from_now(worker.beat_at),
         }
         for worker in workers
     ]
@@ -91,16 +92,15 @@ def check(_options: dict[str, Any]) -> Answer:
 
 
 def _row(run: TaskRun) -> dict[str, Any]:
-    took = run.duration
     return {
         "id": run.id,
         "state": run.state,
         "task": run.task,
         "queue": run.queue,
-        "sent": ago(run.created_at),
-        "took": brief(took.total_seconds()) if took is not None else "-",
+        "sent": from_now(run.created_at),
+        "took": took(run.duration),
         "attempts": run.attempts,
-        "error": f"{run.error_type}: {run.error}".strip(": ").replace("\n", " ")[:60],
+        "error": error_text(run.error_type, run.error).replace("\n", " ")[:_MOST_OF_AN_ERROR],
     }
 
 
@@ -109,17 +109,13 @@ def _facts(run: TaskRun) -> dict[str, Any]:
         "id": run.id,
         "task": run.task,
         "state": run.state,
-        "queue": run.queue,
         "arguments": json.dumps(run.arguments, ensure_ascii=False),
         "result": json.dumps(run.result, ensure_ascii=False) if run.state == TaskRun.State.SUCCEEDED else None,
-        "error": f"{run.error_type}: {run.error}".strip(": "),
-        "attempts": f"{run.attempts} ({run.failures} failed, {run.deaths} ended with their worker)",
+        "error": error_text(run.error_type, run.error),
         "progress": f"{run.progress:.0%} {run.progress_note}".strip() if run.progress is not None else None,
     }
-    times = {name: getattr(run, f"{name}_at") for name in ("created", "published", "started", "finished", "expires")}
-    cause = {"source": run.source, "user": run.user, "request": run.request_id, "schedule": run.schedule}
-    links = {"parent": run.parent_id, "batch": run.batch_id, "bulk retry": run.bulk_id, "unique key": run.unique_key}
-    return named | {name: at(moment) for name, moment in times.items() if moment} | cause | links
+    times = {name: getattr(run, f"{name}_at") for name in ("created", "published", "started", "finished")}
+    return named | run_facts(run) | {name: utc(at) for name, at in times.items() if at} | run_causes(run)
 
 
 def _queue_row(queue: QueueNow) -> dict[str, Any]:

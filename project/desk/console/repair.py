@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
@@ -30,40 +29,6 @@ from project.tasks.upkeep.pruning import prune as prune_history
 
 class UsageError(Exception):
     """What was asked for makes no sense."""
-
-
-def argument(text: str) -> tuple[str, Any]:
-    """Read one ``name=value``; a value that starts like a JSON object, list or text, or is null, is read as JSON.
-
-    Everything else stays text, which the task's signature turns into numbers and times.
-
-    Raises:
-        ArgumentTypeError: If it has no name, or is not the JSON it looks like.
-    """
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise ArgumentTypeError(f"{text!r} is no argument: write name=value")
-    if value != "null" and not value.startswith(("{", "[", '"')):
-        return name, value
-    try:
-        return name, json.loads(value)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{name}: {error}") from None
-
-
-def json_object(text: str) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        ArgumentTypeError: If it is none.
-    """
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"that is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ArgumentTypeError("that is no JSON object: write each argument by its name")
-    return value
 
 
 def send(options: dict[str, Any]) -> Answer:

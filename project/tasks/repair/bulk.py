@@ -22,6 +22,7 @@ from project.tasks.models import BulkRetry, TaskRun
 from project.tasks.repair.audit import Operator, record
 from project.tasks.repair.filters import RunFilter
 from project.tasks.repair.operations import RETRYABLE, try_again
+from project.values.text import exception_text
 
 log = structlog.get_logger(__name__)
 
@@ -215,7 +216,7 @@ def _retried(run: TaskRun, bulk: BulkRetry, *, now: datetime) -> bool:
         raise  # the database's trouble, not the run's
     except Exception as error:
         # Whatever it is, from arguments that do not fit to a defect in the task's own types.
-        _refuse(run.id, bulk, reason=f"{type(error).__name__}: {error}")
+        _refuse(run.id, bulk, reason=exception_text(error))
         return False
     return True
 

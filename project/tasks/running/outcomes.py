@@ -28,6 +28,7 @@ from project.tasks.running.persistence import insist, stopping
 from project.tasks.running.writing import Success, write
 from project.values.described import Described, describe
 from project.values.storable import storable
+from project.values.text import error_text, utc
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +132,7 @@ def _postpone(run: Any, error: Postponed, *, policy: Policy) -> timedelta | None
     so_far = run.now - run.postponed_since
     wait = policy.postpone_for(error, times=run.postponements, so_far=so_far)
     if wait is None:
-        run.error += f"\nIt has been put off since {run.postponed_since:%Y-%m-%d %H:%M:%S} UTC: no longer."
+        run.error += f"\nIt has been put off since {utc(run.postponed_since)}: no longer."
     return wait
 
 
@@ -147,7 +148,7 @@ def _bury(run: Any) -> None:
 
 def _in_a_line(error: BaseException, claim: Claim) -> str:
     described = describe(error, task=claim.task)
-    return f"{described.error_type}: {described.error}"
+    return error_text(described.error_type, described.error)
 
 
 def _keep_attempt(run: TaskRun, claim: Claim) -> None:

@@ -19,6 +19,7 @@ from project.tasks.models import TaskRun
 from project.tasks.sending.cause import current_cause
 from project.tasks.sending.sending import send_stored
 from project.values.described import describe
+from project.values.text import error_text
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,7 @@ def bury(name: str, error: Exception, *, arguments: Mapping[str, Any], run_id: U
         arguments=dict(arguments),
         state=TaskRun.State.DEAD,
         error_type=described.error_type,
-        error=f"It could not be sent: {described.error_type}: {described.error}",
+        error=f"It could not be sent: {error_text(described.error_type, described.error)}",
         traceback=described.traceback,
         fingerprint=described.fingerprint,
         finished_at=Now(),

@@ -17,6 +17,7 @@ from project.tasks.models import TaskRun
 from project.tasks.running.interrupts import is_in_task
 from project.tasks.sending.publication import awaits_commit
 from project.tasks.sending.refused import COMPOSED, Refused
+from project.values.text import error_text
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -92,7 +93,7 @@ class Message(dramatiq.Message[R_co]):
 
     def _outcome(self, run: TaskRun) -> R_co:
         if run.state != TaskRun.State.SUCCEEDED:
-            raise TaskFailed(run_id=run.id, state=run.state, reason=f"{run.error_type}: {run.error}".strip(": "))
+            raise TaskFailed(run_id=run.id, state=run.state, reason=error_text(run.error_type, run.error))
         return cast("R_co", get_task(self.actor_name).signature.result_from_json(run.result))
 
 

@@ -18,6 +18,7 @@ from project.tasks.repair.pauses import resume_due_queues
 from project.tasks.sending.due_queues import DUE_QUEUES
 from project.tasks.sending.outbox import BATCH, expire_once, fill_slots, relay_once
 from project.tasks.upkeep.dead_workers import DEAD_AFTER, bury_dead_workers, free_abandoned_runs
+from project.values.text import exception_text
 
 log = structlog.get_logger(__name__)
 
@@ -136,7 +137,7 @@ class Duties:
             self._failing.pop(duty.name, None)
 
     def _note(self, duty: Duty, error: Exception, *, cure: str) -> None:
-        reason = f"{type(error).__name__}: {error}".strip()
+        reason = exception_text(error)
         if self._failing.get(duty.name) != reason:
             self._failing[duty.name] = reason
             log.warning("duty_failed", duty=duty.name, error=reason, cure=cure, exc_info=error)

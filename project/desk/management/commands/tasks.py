@@ -13,7 +13,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 
 from project.desk.console import read, repair
-from project.desk.console.output import Answer, days, duration, run_id, whole_number
+from project.desk.console.arguments import argument, days, duration, json_object, run_id, whole_number
+from project.desk.console.output import Answer
 from project.desk.console.repair import UsageError
 from project.tasks.errors import TaskError
 from project.tasks.models import TaskRun
@@ -97,7 +98,7 @@ def _add_filter(parser: ArgumentParser) -> None:
 
 def _add_send(parser: ArgumentParser) -> None:
     parser.add_argument("name", help="the task's name")
-    parser.add_argument("arguments", nargs="*", type=repair.argument, metavar="name=value")
+    parser.add_argument("arguments", nargs="*", type=argument, metavar="name=value")
     parser.add_argument("--delay", type=duration, metavar="TIME", help="not before 90s, 15m, 2h … from now")
     parser.add_argument("--queue", help="another queue")
     parser.add_argument("--wait", type=duration, metavar="TIME", help="wait for the result so long")
@@ -107,7 +108,7 @@ def _add_repairs(parsers: dict[str, ArgumentParser]) -> None:
     for name in ("retry", "discard", "cancel"):
         parsers[name].add_argument("ids", nargs="*", type=run_id, metavar="id")
     retry = parsers["retry"]
-    retry.add_argument("--arguments", type=repair.json_object, metavar="JSON", help="other arguments, by name")
+    retry.add_argument("--arguments", type=json_object, metavar="JSON", help="other arguments, by name")
     retry.add_argument("--all", action="store_true", help="all dead runs that match the filter, in bulk")
     retry.add_argument("--rate", type=float, default=10.0, help="with --all: runs a second (10)")
     retry.add_argument(
