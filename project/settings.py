@@ -182,7 +182,7 @@ DRAMATIQ_BROKER = {
 }
 # Added once the models are there, so after the ones above: their hooks before a task run last, those after it first.
 TASKS_MIDDLEWARE = [
-    "project.tasks.running.middleware.Life",
+    "project.tasks.upkeep.process.WorkerProcess",
     "project.tasks.running.middleware.DeadLetters",
     "project.tasks.running.middleware.Deliveries",
     "project.tasks.running.hard_limit.HardLimit",

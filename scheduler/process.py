@@ -1,4 +1,4 @@
-"""The scheduler process: the timer, the housekeeping beside it, and an end within two seconds."""
+"""The scheduler process: the timer, the upkeep beside it, and an end within two seconds."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from django.db import Error as DatabaseError
 from project.database.base import DatabaseWrapper
 from project.database.sessions import Session
 from project.tasks.models import Worker
-from project.tasks.upkeep.threads import Housekeeping
+from project.tasks.upkeep.threads import UpkeepThreads
 from scheduler.timer import Timer, Watchdog
 
 log = structlog.get_logger(__name__)
@@ -35,8 +35,8 @@ class SchedulerProcess:
     def __init__(self) -> None:
         self.sender = f"{socket.gethostname()}:{os.getpid()}"
         self._timer = Timer(sender=self.sender)
-        self._housekeeping = Housekeeping(kind=Worker.Kind.SCHEDULER, relay_every=RELAY_EVERY)
-        self._keeps_house = False
+        self._upkeep = UpkeepThreads(kind=Worker.Kind.SCHEDULER, relay_every=RELAY_EVERY)
+        self._is_signed_on = False
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT.
@@ -47,15 +47,14 @@ class SchedulerProcess:
         DatabaseWrapper.session = LIMITS | Session((("application_name", f"runscheduler {self.sender}"),))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        housekeeping = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
-        housekeeping.start()
+        threading.Thread(target=self._sign_on, name="sign-on", daemon=True).start()
         Watchdog(self._timer).start()
         self._timer.run()
         if not self._timer.is_stopping.is_set():
             log.critical("clock_ended", cure="the process ends so that its supervisor starts it again")
             sys.exit(70)
-        if self._keeps_house:
-            self._housekeeping.stop()
+        if self._is_signed_on:
+            self._upkeep.stop()
         log.info("scheduler has stopped", sender=self.sender)
 
     def _stop(self, *_: Any) -> None:
@@ -68,15 +67,15 @@ class SchedulerProcess:
         deadline.start()
         self._timer.stop()
 
-    def _keep_house(self) -> None:
+    def _sign_on(self) -> None:
         while not self._timer.is_stopping.is_set():
             try:
-                self._housekeeping.start()
+                self._upkeep.start()
             except DatabaseError as error:
                 log.warning("database_away", error=str(error).strip(), cure="trying again")
                 self._timer.is_stopping.wait(1)
             else:
-                self._keeps_house = True
+                self._is_signed_on = True
                 return
 
 

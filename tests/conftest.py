@@ -12,7 +12,7 @@ from dramatiq.worker import Worker
 
 from project.broker.broker import ServiceBroker
 from project.tasks.models import Worker as WorkerRow
-from project.tasks.running.claim import this_worker
+from project.tasks.running.this_worker import this_worker
 from tests import tasks_for_tests
 
 LONG_AGO = timezone.now() - timedelta(hours=1)

@@ -8,7 +8,7 @@ from dramatiq.worker import Worker
 
 from project.tasks.errors import RetryLater, TaskDefinitionError
 from project.tasks.policy import Policy
-from project.tasks.running.connections import lent_connection
+from project.tasks.running.isolation import lent_connection
 from tests import tasks_for_tests as tasks
 
 FOREVER = timedelta.max

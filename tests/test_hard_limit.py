@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 
 from project.tasks.models import TaskRun, Worker
-from project.tasks.running.claim import this_worker
 from project.tasks.running.hard_limit import release_runs
 from project.tasks.running.interrupts import Interrupts
+from project.tasks.running.this_worker import this_worker
 from tests.runs import a_run
 
 NOW, LONG = timedelta(0), timedelta(hours=1)

@@ -7,8 +7,9 @@ import pytest
 from django.db import DataError
 
 from project.tasks.models import TaskRun, Worker
-from project.tasks.running.claim import Claim, this_worker
+from project.tasks.running.claim import Claim
 from project.tasks.running.group_commit import Ledger
+from project.tasks.running.this_worker import this_worker
 from project.tasks.running.writing import Success
 from project.tasks.sending.outbox import message_of
 from tests.eventually import eventually

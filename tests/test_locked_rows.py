@@ -15,9 +15,10 @@ from project.tasks.policy import Policy
 from project.tasks.repair.audit import Operator
 from project.tasks.repair.bulk import step_bulk_retries
 from project.tasks.repair.pauses import pause_queue, resume_due_queues
-from project.tasks.running.claim import Claim, this_worker
+from project.tasks.running.claim import Claim
 from project.tasks.running.group_commit import Ledger
 from project.tasks.running.outcomes import record_success
+from project.tasks.running.this_worker import this_worker
 from project.tasks.running.writing import Success, write, write_unlocked
 from project.tasks.sending.outbox import expire_once, message_of
 from project.tasks.upkeep.pruning import prune

@@ -17,7 +17,8 @@ from pytest_django import Settings
 from project.database.checks import refuse_shared_sessions
 from project.embedded.server import Server
 from project.tasks.models import TaskRun
-from project.tasks.running.connections import lent_connection, own_connection
+from project.tasks.running.database import own_connection
+from project.tasks.running.isolation import lent_connection
 from tests import tasks_for_tests
 from tests.pgbouncer import SESSIONS
 

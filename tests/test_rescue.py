@@ -11,7 +11,7 @@ from project.tasks.ids import uuid7
 from project.tasks.models import TaskRun, Worker
 from project.tasks.policy import MAX_DEATHS
 from project.tasks.sending.outbox import relay_once
-from project.tasks.upkeep.dead_workers import bury_dead_workers
+from project.tasks.upkeep.dead_workers import remove_silent_workers
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 
@@ -53,7 +53,7 @@ def test_a_row_that_was_never_published_is_relayed(worker: DramatiqWorker) -> No
 def test_the_run_of_a_dead_worker_is_tried_again(judge: Worker) -> None:
     worker = Worker.objects.create(kind="worker", hostname="gone", pid=1, beat_at=LONG_AGO)
     run = running_run(worker_id=worker.id)
-    assert bury_dead_workers() == 1
+    assert remove_silent_workers() == 1
     assert state_of(run) == TaskRun.State.RETRYING
     assert list(Worker.objects.all()) == [judge]
     assert run.failed_attempts.get().error_type == "WorkerDied"
@@ -62,13 +62,13 @@ def test_the_run_of_a_dead_worker_is_tried_again(judge: Worker) -> None:
 def test_the_run_of_a_living_worker_is_left_alone(judge: Worker) -> None:
     worker = Worker.objects.create(kind="worker", hostname="here", pid=1)
     run = running_run(worker_id=worker.id)
-    assert bury_dead_workers() == 0
+    assert remove_silent_workers() == 0
     assert state_of(run) == TaskRun.State.RUNNING
 
 
 def test_a_run_whose_worker_died_three_times_is_dead(judge: Worker) -> None:
     run = running_run(worker_id=uuid4(), deaths=MAX_DEATHS - 1)
-    bury_dead_workers()
+    remove_silent_workers()
     assert state_of(run) == TaskRun.State.DEAD
     assert "3 of 3" in run.error
 
@@ -76,7 +76,7 @@ def test_a_run_whose_worker_died_three_times_is_dead(judge: Worker) -> None:
 def test_a_cancelled_run_whose_worker_died_is_cancelled(judge: Worker) -> None:
     run = running_run(worker_id=uuid4())
     TaskRun.objects.update(cancel_requested=True)
-    bury_dead_workers()
+    remove_silent_workers()
     assert state_of(run) == TaskRun.State.CANCELLED
 
 
@@ -100,7 +100,7 @@ def test_a_freed_run_goes_before_everything_that_waits(
         at = LONG_AGO - timedelta(seconds=seconds)
         TaskRun.objects.create(task="tests.add", queue="default", state="pending", created_at=at, run_after=at)
     freed = running_run(worker_id=uuid4())
-    bury_dead_workers()
+    remove_silent_workers()
     assert relay_once(limit=1) == 1
     assert state_of(freed) == TaskRun.State.QUEUED
     assert relay_once() == 3

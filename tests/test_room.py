@@ -6,7 +6,7 @@ import pytest
 
 from project.database.access import this_connection
 from project.database.pool import Pool
-from project.database.room import BESIDE, make_room
+from project.tasks.running.database import THREADS_BESIDE_THE_WORK, reserve_connections
 
 
 @pytest.fixture
@@ -19,11 +19,11 @@ def pool(db: None) -> Iterator[Pool]:
 
 def test_a_pool_that_is_too_small_for_the_threads_is_enlarged(pool: Pool) -> None:
     pool.max_size = 4
-    make_room(threads=4)
-    assert pool.max_size == 4 + BESIDE
+    reserve_connections(threads=4)
+    assert pool.max_size == 4 + THREADS_BESIDE_THE_WORK
 
 
 def test_a_pool_that_is_large_enough_is_left_alone(pool: Pool) -> None:
     pool.max_size = 40
-    make_room(threads=4)
+    reserve_connections(threads=4)
     assert pool.max_size == 40

@@ -15,7 +15,7 @@ from project.desk.admin.run_page import run_context
 from project.tasks.models import TaskAttempt, TaskRun, Worker
 from project.tasks.repair import operations
 from project.tasks.repair.audit import Operator
-from project.tasks.upkeep.dead_workers import bury
+from project.tasks.upkeep.dead_workers import remove_workers
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.people import a_user
@@ -117,5 +117,5 @@ def test_an_attempt_that_ended_with_its_worker_names_the_host_and_the_process() 
     long_ago = timezone.now() - timedelta(minutes=1)
     dead = Worker.objects.create(kind="worker", hostname="mill", pid=77, beat_at=long_ago)
     run = a_run("running", worker_id=dead.id, started_at=long_ago)
-    bury([dead])
+    remove_workers([dead])
     assert run.failed_attempts.get().worker == "mill:77"

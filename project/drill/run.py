@@ -23,7 +23,7 @@ from project.embedded.server import Server
 from project.tasks.ids import uuid7
 from project.tasks.models import TaskBatch, TaskRun
 from project.tasks.policy import MAX_DEATHS
-from project.tasks.running.persistence import insist
+from project.tasks.running.database import insist
 
 #: So many runs wait at most, so that the work lasts as long as the chaos.
 BACKLOG = 300

@@ -9,7 +9,7 @@ from dramatiq.threading import Interrupt
 
 from project.drill import executions
 from project.tasks.running.context import current_run
-from project.tasks.running.persistence import insist
+from project.tasks.running.database import insist
 from project.tasks.task import task
 
 #: A queue of its own, so that no other worker takes its runs and its workers take no others.

@@ -16,10 +16,10 @@ from dramatiq.middleware import Middleware
 from project.broker.addresses import lost_connections
 from project.pool.line import Line
 from project.tasks.models import TaskRun, Worker
-from project.tasks.running.claim import this_worker
-from project.tasks.running.persistence import insist
+from project.tasks.running.database import insist
+from project.tasks.running.this_worker import this_worker
 from project.tasks.sending.last_chances import queues_of_last_chances
-from project.tasks.upkeep.dead_workers import bury, free_runs
+from project.tasks.upkeep.dead_workers import free_runs, remove_workers
 
 if TYPE_CHECKING:
     from dramatiq.worker import Worker as DramatiqWorker
@@ -96,7 +96,7 @@ def resident_bytes() -> int:
 
 def _free_runs_of(worker_id: UUID) -> int:
     # Its row may be gone already, and what it had claimed not yet freed.
-    buried = bury(Worker.objects.filter(id=worker_id))
+    buried = remove_workers(Worker.objects.filter(id=worker_id))
     return buried + free_runs(TaskRun.objects.filter(worker_id=worker_id))
 
 

@@ -27,4 +27,4 @@ class TasksConfig(AppConfig):
         import_module(settings.TASKS_REGISTRY)
         broker = get_broker()
         if isinstance(broker, ServiceBroker):
-            broker.stand_in = import_string("project.tasks.running.strangers.Stranger")
+            broker.stand_in = import_string("project.tasks.running.unknown_task.UnknownTask")

@@ -14,8 +14,8 @@ from dramatiq.broker import get_broker
 
 from project.tasks.declared import all_tasks, declare, get_task
 from project.tasks.policy import Policy
-from project.tasks.running.connections import giving_back
 from project.tasks.running.execution import execute, take_delivery
+from project.tasks.running.isolation import giving_back
 from project.tasks.sending.cause import Cause
 from project.tasks.sending.message import Message
 from project.tasks.sending.refused import COMPOSED, PLAIN, WITH_OPTIONS, Refused

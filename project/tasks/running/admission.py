@@ -12,8 +12,8 @@ from django.db.models import QuerySet
 from project.database.locks import unlocked
 from project.tasks.models import PausedQueue, TaskRun
 from project.tasks.running.claim import Claim
+from project.tasks.running.database import insist
 from project.tasks.running.group_commit import ledger
-from project.tasks.running.persistence import insist
 from project.tasks.running.writing import write_unlocked
 from project.tasks.sending.slots import lock_slots
 

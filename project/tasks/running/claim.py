@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from project.tasks.running.this_worker import this_worker
 from project.tasks.sending.cause import Cause
 
 
@@ -36,15 +37,6 @@ class Claim:
     started_at: float
     next_steps: list[dict[str, Any]]
     begun: float = field(default_factory=time.monotonic)
-
-
-class _ThisWorker:
-    """The id under which this process claims; set when it signs on."""
-
-    id = UUID(int=0)
-
-
-this_worker = _ThisWorker()
 
 
 def claim_of(*row: Any) -> Claim:

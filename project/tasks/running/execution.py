@@ -28,12 +28,12 @@ from project.tasks.errors import (
 )
 from project.tasks.running.admission import claim_run
 from project.tasks.running.claim import Claim
-from project.tasks.running.connections import lent_connection
 from project.tasks.running.context import running_as
+from project.tasks.running.database import insist
 from project.tasks.running.group_commit import ledger
 from project.tasks.running.interrupts import interrupts
+from project.tasks.running.isolation import lent_connection
 from project.tasks.running.outcomes import record_failure, record_success
-from project.tasks.running.persistence import insist
 from project.tasks.sending.cause import caused_by, child_of
 from project.tasks.sending.expiry import is_too_late
 from project.tasks.sending.outbox import admit

@@ -24,8 +24,7 @@ from psycopg.errors import LockNotAvailable
 from project.database.access import new_connection
 from project.database.sessions import Session
 from project.tasks.running.claim import Claim
-from project.tasks.running.connections import MACHINERY
-from project.tasks.running.persistence import insist
+from project.tasks.running.database import MACHINERY, insist
 from project.tasks.running.writing import Success, Written, still_ours, write, write_unlocked
 
 log = structlog.get_logger(__name__)

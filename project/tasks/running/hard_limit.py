@@ -19,10 +19,10 @@ from django.db.models.functions import Now
 from dramatiq.middleware import Middleware
 
 from project.tasks.models import TaskRun, Worker
-from project.tasks.running.claim import this_worker
+from project.tasks.running.database import insist
 from project.tasks.running.group_commit import ledger
 from project.tasks.running.interrupts import interrupts
-from project.tasks.running.persistence import insist
+from project.tasks.running.this_worker import this_worker
 
 if TYPE_CHECKING:
     from dramatiq.worker import Worker as DramatiqWorker

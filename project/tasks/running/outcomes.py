@@ -23,8 +23,8 @@ from project.tasks.errors import Misfit, PermanentError, Postponed, RetryLater, 
 from project.tasks.models import TaskAttempt, TaskRun
 from project.tasks.policy import Policy
 from project.tasks.running.claim import Claim
+from project.tasks.running.database import insist, stopping
 from project.tasks.running.group_commit import ledger
-from project.tasks.running.persistence import insist, stopping
 from project.tasks.running.writing import Success, write
 from project.values.described import Described, describe
 from project.values.storable import storable

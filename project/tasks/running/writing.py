@@ -10,8 +10,9 @@ from uuid import UUID
 import dramatiq
 from django.db import DataError, transaction
 
-from project.database.statements import array, run_prepared
-from project.tasks.running.claim import Claim, claim_of, this_worker
+from project.database.prepared_statements import array, run_prepared
+from project.tasks.running.claim import Claim, claim_of
+from project.tasks.running.this_worker import this_worker
 
 # A process that was buried claims nothing. The last two lines of `claimed` let a claim be repeated whose reply was lost
 # with the connection.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from project.database.statements import run_prepared
+from project.database.prepared_statements import run_prepared
 
 # The queues in which any wait are looked up one after the other, each with one step in the index.
 DUE_QUEUES: Final = """

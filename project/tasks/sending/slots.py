@@ -13,7 +13,7 @@ from typing import Final
 
 from django.db import connection
 
-from project.database.statements import run_prepared
+from project.database.prepared_statements import run_prepared
 from project.tasks.declared import all_tasks
 from project.tasks.models import TaskRun
 

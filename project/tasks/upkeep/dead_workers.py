@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from project.tasks.models import TaskAttempt, TaskRun, Worker
 from project.tasks.policy import MAX_DEATHS
-from project.tasks.running.claim import this_worker
+from project.tasks.running.this_worker import this_worker
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ _BATCH = 5000
 _FREED_COLUMNS = ("deaths", "error_type", "error", "state", "run_after", "finished_at")
 
 
-def bury_dead_workers() -> int:
+def remove_silent_workers() -> int:
     """Delete processes that stopped beating and free the runs they had claimed; return how many runs.
 
     Only a process that has been beating without a gap itself may judge the silence of others: while tables are
@@ -40,13 +40,13 @@ def bury_dead_workers() -> int:
     with transaction.atomic():
         silent = Worker.objects.filter(_may_judge(), beat_at__lt=Now() - DEAD_AFTER)
         dead = list(silent.select_for_update(skip_locked=True))
-        freed = bury(dead)
+        freed = remove_workers(dead)
     for worker in dead:
         log.warning("worker_presumed_dead", worker=str(worker), last_beat=worker.beat_at.isoformat())
     return freed + free_abandoned_runs()
 
 
-def bury(workers: Iterable[Worker]) -> int:
+def remove_workers(workers: Iterable[Worker]) -> int:
     """Free the runs that dead processes had claimed, which then name them, and delete the processes.
 
     Args:

@@ -11,13 +11,13 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from project.broker.service import BROKER_ERRORS
-from project.database.statements import run_prepared
+from project.database.prepared_statements import run_prepared
 from project.tasks.batches import settle_batches
 from project.tasks.repair.bulk import step_bulk_retries
 from project.tasks.repair.pauses import resume_due_queues
 from project.tasks.sending.due_queues import DUE_QUEUES
 from project.tasks.sending.outbox import BATCH, expire_once, fill_slots, relay_once
-from project.tasks.upkeep.dead_workers import DEAD_AFTER, bury_dead_workers, free_abandoned_runs
+from project.tasks.upkeep.dead_workers import DEAD_AFTER, free_abandoned_runs, remove_silent_workers
 from project.values.text import exception_text
 
 log = structlog.get_logger(__name__)
@@ -69,9 +69,9 @@ DUTIES = (
         do=step_bulk_retries,
     ),
     Duty(
-        name="bury dead workers",
+        name="remove silent workers",
         is_due="EXISTS (SELECT FROM tasks_worker WHERE beat_at < statement_timestamp() - %(dead_after)s::interval)",
-        do=bury_dead_workers,
+        do=remove_silent_workers,
     ),
     Duty(
         name="free abandoned runs",

@@ -11,10 +11,10 @@ from django.db import Error as DatabaseError
 
 from project.broker.service import BROKER_ERRORS, broker
 from project.tasks.models import Worker
-from project.tasks.running.connections import own_connection
+from project.tasks.running.database import own_connection
 from project.tasks.upkeep.dead_workers import BEAT_EVERY
 from project.tasks.upkeep.duties import Duties
-from project.tasks.upkeep.heartbeat import Life, look_after_claims
+from project.tasks.upkeep.heartbeat import Heartbeat, look_after_claims
 from project.tasks.upkeep.reconcile import reconcile_in_turn
 
 log = structlog.get_logger(__name__)
@@ -67,18 +67,18 @@ class Repeater(threading.Thread):
         except (DatabaseError, *BROKER_ERRORS) as error:
             self._connection.discard()
             if not self._is_failing:
-                log.warning("housekeeping_failed", thread=self.name, error=str(error).strip(), cure="trying again")
+                log.warning("upkeep_failed", thread=self.name, error=str(error).strip(), cure="trying again")
             self._is_failing = True
         except Exception:
             # A thread that died of a defect would leave its duty undone for as long as the process lives.
-            log.exception("housekeeping_broken", thread=self.name, cure="report it; trying again")
+            log.exception("upkeep_broken", thread=self.name, cure="report it; trying again")
         else:
             self._is_failing = False
             return pause
         return self.again_after
 
 
-class Housekeeping:
+class UpkeepThreads:
     """Everything that a process does beside its work.
 
     Args:
@@ -96,10 +96,10 @@ class Housekeeping:
         threads: int = 0,
         relay_every: timedelta = RELAY_EVERY,
     ) -> None:
-        self.life = Life(kind=kind, queues=queues, threads=threads)
+        self._heartbeat = Heartbeat(kind=kind, queues=queues, threads=threads)
         self._duties = Duties()
         self._threads = [
-            Repeater(name="beat", every=BEAT_EVERY, do=self.life.beat, again_after=BEAT_AGAIN),
+            Repeater(name="heartbeat", every=BEAT_EVERY, do=self._heartbeat.beat, again_after=BEAT_AGAIN),
             Repeater(name="claims", every=BEAT_EVERY, do=look_after_claims),
             Repeater(name="duties", every=relay_every, do=self._do_what_is_due),
             Repeater(name="broker", every=RESCUE_EVERY, do=self._look_after_broker),
@@ -107,7 +107,7 @@ class Housekeeping:
 
     def start(self) -> None:
         """Register the process and start the threads."""
-        self.life.begin()
+        self._heartbeat.begin()
         for thread in self._threads:
             thread.start()
 
@@ -116,7 +116,7 @@ class Housekeeping:
         for thread in self._threads:
             thread.stop()
         try:
-            self.life.end()
+            self._heartbeat.end()
         except DatabaseError as error:
             log.warning("not_signed_off", error=str(error).strip(), cure="the others notice its silence in 10 s")
 

@@ -1,4 +1,4 @@
-"""Whose database connection is whose: the machinery's own, and the one that is lent to a task."""
+"""Lends a task this thread's database connection, so that nothing it does with it reaches the code around it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from dramatiq.threading import Interrupt
 from psycopg.pq import TransactionStatus
 
-from project.database.access import new_connection, this_connection, using
+from project.database.access import this_connection
 from project.database.sessions import Session
 from project.tasks.errors import PermanentError
 
@@ -23,33 +23,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: A statement that waits this long for a lock fails and is tried again, so that it never waits for ever and a process
-#: goes on beating. Longer than `deadlock_timeout`, so that the database still finds and reports deadlocks; much shorter
-#: than the silence after which a process is presumed dead.
-LOCK_TIMEOUT = timedelta(seconds=2)
-#: The machinery's sessions. Without the second setting, PostgreSQL plans the prepared statements anew for each length
-#: of their arrays, which costs more than running them.
-MACHINERY = Session(
-    (("lock_timeout", f"{LOCK_TIMEOUT.total_seconds():g}s"), ("plan_cache_mode", "force_generic_plan")),
-)
-#: The most that PostgreSQL takes for a time-out, in milliseconds.
-_LONGEST = 2**31 - 1
-
-
-@contextmanager
-def own_connection(connection: DatabaseWrapper | None = None) -> Iterator[DatabaseWrapper]:
-    """Have all database code of this thread use a connection of the machinery's own, never a task's.
-
-    Args:
-        connection: One that is kept open; by default another one, which is given back at the end.
-    """
-    own = connection or new_connection(MACHINERY)
-    with using(own):
-        try:
-            yield own
-        finally:
-            if connection is None:
-                own.close()
+#: The most that PostgreSQL takes for a time-out.
+_LONGEST_TIMEOUT = timedelta(milliseconds=2**31 - 1)
 
 
 @contextmanager
@@ -66,7 +41,7 @@ def lent_connection(*, limit: timedelta) -> Iterator[None]:
         PermanentError: If the task returned and left a transaction open that has changed something.
     """
     lent = this_connection()
-    milliseconds = min(int(limit.total_seconds() * 1000), _LONGEST)
+    milliseconds = int(min(limit, _LONGEST_TIMEOUT) / timedelta(milliseconds=1))
     lent.session = Session((("statement_timeout", str(milliseconds)),), is_lent=True)
     is_interrupted = False
     try:

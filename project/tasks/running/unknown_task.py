@@ -14,7 +14,7 @@ from project.tasks.policy import Policy
 from project.tasks.running.execution import execute, take_delivery
 
 
-class Stranger(dramatiq.Actor[..., Any]):
+class UnknownTask(dramatiq.Actor[..., Any]):
     """Stands in for a task that is not declared, so that its runs wait for a worker that knows it.
 
     Args:

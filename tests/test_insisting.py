@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -14,10 +15,11 @@ from dramatiq.worker import Worker
 from project.database.access import this_connection
 from project.tasks.models import TaskRun
 from project.tasks.models import Worker as WorkerRow
-from project.tasks.running import persistence
-from project.tasks.running.claim import Claim, this_worker
+from project.tasks.running import database
+from project.tasks.running.claim import Claim
+from project.tasks.running.database import insist, stopping
 from project.tasks.running.group_commit import Ledger
-from project.tasks.running.persistence import insist, stopping
+from project.tasks.running.this_worker import this_worker
 from project.tasks.sending.message import Message
 from project.tasks.sending.outbox import message_of
 from tests import tasks_for_tests
@@ -38,7 +40,7 @@ def _raise(code: str) -> None:
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(persistence, "_PAUSE", 0.01)
+    monkeypatch.setattr(database, "TRY_AGAIN_AFTER", timedelta(milliseconds=10))
     stopping.clear()
     yield
     stopping.clear()
