@@ -177,7 +177,7 @@ DRAMATIQ_BROKER = {
         "dramatiq.middleware.Callbacks",
         "dramatiq.middleware.Pipelines",
         "project.tasks.running.retries.SafeRetries",
-        "project.broker.shutdown.Watchdog",
+        "project.broker.watchdog.Watchdog",
     ],
 }
 # Added once the models are there, so after the ones above: their hooks before a task run last, those after it first.

@@ -1,13 +1,11 @@
-"""Middleware for worker processes: share their threads fairly, stop cleanly, and do not run on half dead."""
+"""Middleware that gives a worker process its work queue and, at the end, stops without losing anything."""
 
-import logging
-import os
 import signal
-import sys
 import threading
+from datetime import timedelta
 from types import FrameType
-from typing import Any
 
+import structlog
 from dramatiq import Broker, Middleware, Worker
 from dramatiq.errors import BrokerConnectionError
 
@@ -15,14 +13,14 @@ from project.broker.acks import Acks
 from project.broker.scripts import Scripts
 from project.broker.work_queue import WorkQueue
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
-FLUSH_TIMEOUT = 5.0
-CHECK_EVERY = 1.0
+#: Longer than one time-out of Redis, and short beside the ten minutes that Dramatiq gives tasks to end.
+LAST_ACKS_WITHIN = timedelta(seconds=5)
 
 
 class Drain(Middleware):
-    """Gives the worker its work queue and empties it at the end; every ``ServiceBroker`` has one, first in its list.
+    """Gives the worker its work queue and empties it at the end; every `ServiceBroker` has one, first in its list.
 
     Args:
         scripts: Of the broker.
@@ -49,17 +47,20 @@ class Drain(Middleware):
             try:
                 thread.requeue_messages(unstarted)
             except BrokerConnectionError as error:
-                logger.warning("%d messages of %s wait for their rescue: %s", len(unstarted), queue_name, error)
+                cure = "other processes give them back once this one is dead"
+                log.warning(
+                    "messages_not_given_back", queue=queue_name, count=len(unstarted), error=str(error), cure=cure
+                )
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
-        """Send the last outcomes and strike this process off."""
-        if not self._acks.flush(timeout=FLUSH_TIMEOUT):
-            logger.warning("Redis did not take the last outcomes: those messages run again")
+        """Send the last acks and tell Redis that this process is no more."""
+        if not self._acks.flush(timeout=LAST_ACKS_WITHIN.total_seconds()):
+            log.warning("last_acks_not_sent", cure="those messages run again elsewhere")
             return
         try:
             self._scripts.run("leave", self._scripts.broker_id, *worker.consumers)
         except BrokerConnectionError as error:
-            logger.warning("Redis was not told that this worker stopped: %s", error)
+            log.warning("broker_not_signed_off", error=str(error), cure="others take it for dead soon")
 
 
 def _close_at(signum: signal.Signals, work: WorkQueue) -> None:
@@ -73,36 +74,3 @@ def _close_at(signum: signal.Signals, work: WorkQueue) -> None:
 
     if callable(previous):
         signal.signal(signum, close)
-
-
-class Watchdog(Middleware):
-    """Ends a process one of whose consumer or worker threads has died, so that its supervisor starts a whole one."""
-
-    def __init__(self) -> None:
-        self._stopping = threading.Event()
-        self._died = False
-
-    def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
-        """Start to look after the threads, where SIGHUP is a clean stop and not the end of somebody's shell."""
-        if not callable(signal.getsignal(signal.SIGHUP)):
-            return
-        self._stopping.clear()
-        threading.Thread(target=self._watch, args=[worker], name="watchdog", daemon=True).start()
-
-    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
-        """Threads may end from now on."""
-        self._stopping.set()
-
-    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
-        """Leave with a failure if that is why the worker stopped."""
-        if self._died:
-            sys.exit(1)
-
-    def _watch(self, worker: Worker) -> None:
-        while not self._stopping.wait(CHECK_EVERY):
-            threads: list[Any] = [*worker.workers, *worker.consumers.values()]
-            if dead := [thread.name for thread in threads if not thread.is_alive()]:
-                logger.critical("Threads of this worker died, so it stops: %s", ", ".join(dead))
-                self._died = True
-                os.kill(os.getpid(), signal.SIGHUP)
-                return

@@ -12,7 +12,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import Retries
 
 from project.broker.broker import ServiceBroker
-from project.broker.shutdown import Watchdog
+from project.broker.watchdog import Watchdog
 from project.tasks.running.retries import SafeRetries
 
 URL = os.environ["ACTORS_URL"]
