@@ -7,12 +7,14 @@ from dramatiq.worker import Worker as DramatiqWorker
 from project.broker.broker import ServiceBroker
 from project.desk.overview import queues_now
 from project.desk.why import explain
+from project.pool.last_chances import are_waiting
 from project.tasks.models import TaskRun, Worker
 from project.tasks.policy import MAX_DEATHS
-from project.tasks.sending import last_chances
-from project.tasks.sending.last_chances import Role, are_waiting, is_for_last_chances
+from project.tasks.sending.last_chances import is_for_last_chances
 from project.tasks.sending.outbox import publish_on_commit
+from project.tasks.upkeep.process import WorkerProcess
 from project.tasks.upkeep.reconcile import reconcile_in_turn
+from project.tasks.upkeep.roles import Role
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.runs import a_run
@@ -42,13 +44,14 @@ def test_outside_of_a_pool_it_runs_among_the_others_and_holds_up_none(worker: Dr
 def test_a_process_of_a_pool_leaves_it_to_one_that_runs_nothing_else(
     broker: ServiceBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (process,) = [middleware for middleware in broker.middleware if isinstance(middleware, WorkerProcess)]
     suspect = a_last_chance()
-    monkeypatch.setattr(last_chances, "role", Role.MEMBER)
+    monkeypatch.setattr(process, "role", Role.ALL_BUT_LAST_CHANCES)
     with Working(broker):
         assert tasks.add.send(1).result(timeout=5).total == 2
         assert are_waiting(broker, ["default"])
         assert TaskRun.objects.get(id=suspect.id).state == TaskRun.State.QUEUED
-    monkeypatch.setattr(last_chances, "role", Role.ALONE)
+    monkeypatch.setattr(process, "role", Role.LAST_CHANCES)
     other = tasks.add.send(1)
     with Working(broker):
         eventually(lambda: has_succeeded(suspect))

@@ -12,8 +12,6 @@ import pytest
 
 from tests.eventually import eventually
 
-MEMBER = str(Path(__file__).with_name("pool_member.py"))
-
 
 @dataclass
 class Pool:
@@ -28,7 +26,7 @@ class Pool:
         with (self.directory / "log").open("ab") as log:
             self.started.append(
                 subprocess.Popen(
-                    [*command, "--", sys.executable, MEMBER, str(self.directory)],
+                    [*command, "--", sys.executable, "-m", "tests.pool_member", str(self.directory)],
                     stderr=log,
                     start_new_session=True,
                 )
@@ -50,10 +48,10 @@ class Pool:
         """Return the ids of the processes that left a file of that kind."""
         return {int(path.stem) for path in self.directory.glob(f"*.{what}")}
 
-    def heard(self, pid: int) -> list[str]:
-        """Return what a process was told."""
+    def heard(self, pid: int) -> list[int]:
+        """Return the ids of the dead whose runs a process was told to free."""
         path = self.directory / f"{pid}.heard"
-        return path.read_text().splitlines() if path.exists() else []
+        return list(map(int, path.read_text().split())) if path.exists() else []
 
     @property
     def log(self) -> str:
@@ -97,9 +95,9 @@ def test_one_that_lives_is_told_who_died(pool: Pool) -> None:
     pool.start_and_wait()
     victim, other = pool.left("ready")
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: pool.heard(other) == [f"bury id-{victim}"])
+    eventually(lambda: pool.heard(other) == [victim])
     pool.wait_for_ready(3)
-    assert pool.heard(other) == [f"bury id-{victim}"]
+    assert pool.heard(other) == [victim]
 
 
 def test_who_died_is_told_again_until_somebody_has_buried_it(pool: Pool) -> None:
@@ -108,10 +106,20 @@ def test_who_died_is_told_again_until_somebody_has_buried_it(pool: Pool) -> None
     (first,) = pool.left("ready")
     os.kill(first, signal.SIGKILL)
     (second,) = pool.wait_for_ready(2) - {first}
-    eventually(lambda: pool.heard(second) == [f"bury id-{first}"])
+    eventually(lambda: pool.heard(second) == [first])
     os.kill(second, signal.SIGKILL)
     (third,) = pool.wait_for_ready(3) - {first, second}
-    eventually(lambda: pool.heard(third) == [f"bury id-{first}", f"bury id-{second}"])
+    eventually(lambda: pool.heard(third) == [first, second])
+
+
+def test_lines_that_nobody_knows_are_told_once_and_ignored(pool: Pool) -> None:
+    (pool.directory / "orders").write_text("babble")
+    pool.start_and_wait()
+    victim, other = pool.left("ready")
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: pool.heard(other) == [victim])
+    pool.wait_for_ready(3)
+    assert pool.log.count(f"Process {other} said 'ready yesterday'") == 1
 
 
 def test_a_process_that_keeps_dying_is_started_again_after_longer_and_longer_pauses(pool: Pool) -> None:
@@ -193,7 +201,7 @@ def test_last_chances_get_a_process_of_their_own_that_is_drained_and_buried_with
     (first,) = pool.left("alone")
     (member,) = pool.left("ready") - {first}
     os.kill(first, signal.SIGKILL)
-    eventually(lambda: pool.heard(member) == [f"bury id-{first}"])
+    eventually(lambda: pool.heard(member) == [first])
     (second,) = pool.wait_for_ready(3) - {first, member}
     assert pool.left("alone") == {first, second}
     supervisor.terminate()

@@ -12,6 +12,18 @@ import subprocess
 import time
 from collections.abc import Sequence
 
+from project.pool.protocol import (
+    FromSupervisor,
+    FromWorker,
+    Names,
+    Reader,
+    Ready,
+    ReplaceMe,
+    UnknownLineError,
+    format_line,
+    parse_from_worker,
+)
+
 log = logging.getLogger("supervisor")
 
 #: A process that dies sooner than this many seconds after it was ready counts as failing.
@@ -31,7 +43,7 @@ class Child:
     def __init__(self, command: Sequence[str], *, output: int) -> None:
         self._command = list(command)
         self._output = output
-        self.names = ""
+        self.names: Names | None = None
         self._deaths = 0
         self._start_at: float | None = None
 
@@ -55,18 +67,18 @@ class Child:
                 stdout=self._output,
                 stderr=self._output,
             )
-        self._line = ours
+        self._socket = ours
+        self._reader = Reader(parse_from_worker, report=self._report)
         self._ready_at: float | None = None
         self._start_at = None
         self._is_told = self.wants_replacement = False
-        self._heard = b""
-        self.names = ""
+        self.names = None
 
     def poll(self) -> int | None:
         """Return how it ended, negative for a signal, or None while it runs."""
         return self._process.poll()
 
-    def listen(self, *, timeout: float) -> list[str]:
+    def listen(self, *, timeout: float) -> list[FromWorker]:
         """Hear what it has to say; return what is not about itself.
 
         Args:
@@ -75,20 +87,19 @@ class Child:
         if self._start_at is not None:
             time.sleep(timeout)  # it is dead, and waits to be started again
             return []
-        if not select.select([self._line], [], [], timeout)[0]:
+        if not select.select([self._socket], [], [], timeout)[0]:
             return []
-        said = self._hear()
-        if not said:
+        received = self._receive()
+        if not received:
             # Its end is near; without a pause the caller would spin until then.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout)
-        *lines, self._heard = (self._heard + said).split(b"\n")
-        return [line for line in map(bytes.decode, lines) if not self._understands(line)]
+        return [message for message in self._reader.read(received) if not self._takes_note(message)]
 
-    def tell(self, words: str) -> None:
+    def tell(self, message: FromSupervisor) -> None:
         """Tell it something; it may be dying."""
         with contextlib.suppress(OSError):
-            self._line.send(f"{words}\n".encode(), socket.MSG_DONTWAIT)
+            self._socket.send(format_line(message), socket.MSG_DONTWAIT)
 
     def drain(self) -> None:
         """Tell it, once, to take no more messages, finish what it runs and end."""
@@ -103,32 +114,37 @@ class Child:
 
     def close(self) -> None:
         """Hang up: it has ended, and is not started again."""
-        self._line.close()
+        self._socket.close()
 
     def start_if_due(self) -> bool:
         """Start a process again that has ended, after a pause if it keeps failing; tell whether it was."""
         if self._start_at is None:
-            self._line.close()
+            self._socket.close()
             self._start_at = time.monotonic() + self._pause()
         if time.monotonic() < self._start_at:
             return False
         self.start()
         return True
 
-    def _hear(self) -> bytes:
+    def _receive(self) -> bytes:
         with contextlib.suppress(ConnectionError):
-            return self._line.recv(4096)
+            return self._socket.recv(4096)
         return b""
 
-    def _understands(self, line: str) -> bool:
-        if line.startswith("ready"):
-            self._ready_at = time.monotonic()
-            self.names = line.removeprefix("ready").strip()
-        elif line == "replace me":
-            self.wants_replacement = True
-        else:
-            return False
+    def _takes_note(self, message: FromWorker) -> bool:
+        """Remember what a process says about itself; tell whether this is such a message."""
+        match message:
+            case Ready(names=names):
+                self._ready_at = time.monotonic()
+                self.names = names
+            case ReplaceMe():
+                self.wants_replacement = True
+            case _:
+                return False
         return True
+
+    def _report(self, error: UnknownLineError) -> None:
+        log.warning("Process %d said %r, which this release does not know: ignored.", self.pid, str(error))
 
     def _pause(self) -> float:
         """Return how many seconds to wait, after saying why."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from project.pool.child import Child
+from project.pool.protocol import Names
 
 log = logging.getLogger("supervisor")
 
@@ -40,7 +41,7 @@ class LoneChildren:
         self._started_at = time.monotonic()
         log.info("Process %d is started for what is on its last chance.", child.pid)
 
-    def forget_ended(self) -> list[str]:
+    def forget_ended(self) -> list[Names]:
         """Forget those that have ended; return the names of those that died."""
         ended = [child for child in self.living if child.poll() is not None]
         for child in ended:

@@ -14,7 +14,8 @@ from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Middleware
 
 from project.broker.addresses import lost_connections
-from project.pool.line import Line
+from project.pool.connection import SupervisorConnection
+from project.pool.protocol import Freed, FreeRunsOf, Names, Ready, ReplaceMe
 from project.tasks.models import TaskRun, Worker
 from project.tasks.running.database import insist
 from project.tasks.running.this_worker import this_worker
@@ -35,13 +36,13 @@ class Membership(Middleware):
     """Tells the supervisor when this process works and when it should be replaced, and buries who died.
 
     Args:
-        line: To the supervisor.
+        connection: To the supervisor.
         max_runs: How many messages this process may handle; 0 for any number.
         max_memory: How many MiB it may occupy; 0 for any amount.
     """
 
-    def __init__(self, line: Line, *, max_runs: int, max_memory: int) -> None:
-        self._line = line
+    def __init__(self, connection: SupervisorConnection, *, max_runs: int, max_memory: int) -> None:
+        self._connection = connection
         self._max_runs = max_runs
         self._max_memory = max_memory
         self._runs = 0
@@ -49,23 +50,22 @@ class Membership(Middleware):
 
     def after_worker_boot(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:  # type: ignore[override]
         """Say that this process works and under which names, and listen."""
+        names = Names(this_worker.id, broker.broker_id)
+        queues = [*worker.consumers, *queues_of_last_chances(worker.consumers)]
 
-        def hear(line: str) -> None:
-            # In a thread of its own: while the database is away, the line must be heard to break all the same.
-            names = line.removeprefix("bury ")
-            queues = [*worker.consumers, *queues_of_last_chances(worker.consumers)]
-            threading.Thread(target=self._bury, args=[names, broker, queues], name="burial", daemon=True).start()
+        def free(message: FreeRunsOf) -> None:
+            # In a thread of its own: it may wait for the database, and the connection's end must be noticed meanwhile.
+            threading.Thread(target=self._free, args=[message.names, broker, queues], name="free", daemon=True).start()
 
-        self._line.listen(hear)
-        self._line.say(f"ready {this_worker.id}/{broker.broker_id}")
+        self._connection.listen(free)
+        self._connection.say(Ready(names))
 
-    def _bury(self, names: str, broker: ServiceBroker, queues: list[str]) -> None:
-        """Free at once what a process had claimed and fetched that is certainly dead."""
-        worker_id, _, broker_id = names.partition("/")
-        freed = insist(lambda: _free_runs_of(UUID(worker_id)))
-        log.warning("dead_worker_buried", worker_id=worker_id, runs=freed)
-        _give_back_from(broker_id, broker=broker, queues=queues)
-        self._line.say(f"buried {names}")
+    def _free(self, dead: Names, broker: ServiceBroker, queues: list[str]) -> None:
+        """Free at once what a process held that is dead for certain: the runs it had claimed, the messages it took."""
+        freed = insist(lambda: _free_runs_of(dead.worker_id))
+        log.warning("dead_worker_buried", worker_id=str(dead.worker_id), runs=freed)
+        _give_back_from(dead.broker_id, broker=broker, queues=queues)
+        self._connection.say(Freed(dead))
 
     def after_process_message(
         self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
@@ -74,7 +74,7 @@ class Membership(Middleware):
         self._runs += 1
         if not self._has_asked and (self._has_run_enough() or self._is_too_big()):
             self._has_asked = True
-            self._line.say("replace me")
+            self._connection.say(ReplaceMe())
 
     def _has_run_enough(self) -> bool:
         return 0 < self._max_runs <= self._runs

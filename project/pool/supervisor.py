@@ -23,6 +23,7 @@ from types import FrameType
 
 from project.pool.child import Child
 from project.pool.lone_children import LoneChildren
+from project.pool.protocol import Freed, FreeRunsOf, LastChancesWait, Names
 
 log = logging.getLogger("supervisor")
 
@@ -53,7 +54,8 @@ class Pool:
         self._asked_at = float("-inf")
         self._must_replace_all = False
         self._was_ready = False
-        self._burials: dict[str, int] = {}
+        # The dead, and which process was last told to free what they held.
+        self._dead: dict[Names, int] = {}
 
     def run(self) -> int:
         """Run until told to stop; return the exit code."""
@@ -78,27 +80,28 @@ class Pool:
         while not self._should_stop():
             for child in self._children:
                 self._listen_to(child)
-                self._was_ready |= child.is_ready and bool(child.names)
+                self._was_ready |= child.is_ready and child.names is not None
                 if child.wants_replacement and child not in self._to_replace:
                     self._to_replace.append(child)
                 if failure := self._look_after(child):
                     return failure
             self._look_after_lone()
-            self._have_dead_buried()
+            self._have_dead_freed()
             self._replace_next()
         return 0
 
     def _listen_to(self, child: Child) -> None:
-        for line in child.listen(timeout=_LOOK / (len(self._children) + len(self._lone.living))):
-            if line == "last chances":
-                self._lone.start_another()
-            else:
-                self._burials.pop(line.removeprefix("buried "), None)
+        for message in child.listen(timeout=_LOOK / (len(self._children) + len(self._lone.living))):
+            match message:
+                case LastChancesWait():
+                    self._lone.start_another()
+                case Freed(names=names):
+                    self._dead.pop(names, None)
 
     def _look_after_lone(self) -> None:
         for child in self._lone.living:
             self._listen_to(child)
-        self._burials.update(dict.fromkeys(self._lone.forget_ended(), 0))
+        self._dead.update(dict.fromkeys(self._lone.forget_ended(), 0))
 
     def _should_stop(self) -> bool:
         if self._must_replace_all:
@@ -116,19 +119,19 @@ class Pool:
             log.critical("Process %d cannot start (exit code %d): giving up.", child.pid, code)
             return code
         if code and child.names:
-            self._burials[child.names], child.names = 0, ""
+            self._dead[child.names], child.names = 0, None
         if child.start_if_due() and child in self._to_replace:
             self._to_replace.remove(child)
         return 0
 
-    def _have_dead_buried(self) -> None:
+    def _have_dead_freed(self) -> None:
         """Tell a process that works which ones died, and another one if it died before it saw to that."""
         ready = {child.pid: child for child in self._children if child.is_ready and child.names}
-        for names, told in self._burials.items():
+        for names, told in self._dead.items():
             if ready and told not in ready:
                 pid, child = next(iter(ready.items()))
-                child.tell(f"bury {names}")
-                self._burials[names] = pid
+                child.tell(FreeRunsOf(names))
+                self._dead[names] = pid
 
     def _replace_next(self) -> None:
         """Have one process at a time drained, so that the others keep working."""

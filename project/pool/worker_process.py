@@ -13,7 +13,8 @@ from types import SimpleNamespace
 
 from dramatiq import cli
 
-from project.pool.line import Line
+from project.pool.connection import SupervisorConnection
+from project.pool.protocol import Ready
 from project.pool.stop_requests import drain_once, end_at_second_sigterm, ending_in_time
 
 
@@ -34,12 +35,16 @@ def load() -> None:
     import django_dramatiq.setup  # noqa: F401, PLC0415 - sets Django up
     from dramatiq.broker import get_broker  # noqa: PLC0415
 
+    from project.pool.last_chances import LeaveWhenIdle, ReportLastChances  # noqa: PLC0415
     from project.pool.member import Membership  # noqa: PLC0415
-    from project.tasks.sending.last_chances import LeaveWhenIdle, Report, Role, take_role  # noqa: PLC0415
+    from project.tasks.upkeep.process import WorkerProcess  # noqa: PLC0415
+    from project.tasks.upkeep.roles import Role  # noqa: PLC0415
 
-    take_role(Role.ALONE if _options.alone else Role.MEMBER)
-    get_broker().add_middleware(LeaveWhenIdle() if _options.alone else Report(_options.line))
-    get_broker().add_middleware(Membership(_options.line, max_runs=_options.max_runs, max_memory=_options.max_memory))
+    broker, connection = get_broker(), _options.connection
+    (process,) = [middleware for middleware in broker.middleware if isinstance(middleware, WorkerProcess)]
+    process.role = Role.LAST_CHANCES if _options.alone else Role.ALL_BUT_LAST_CHANCES
+    broker.add_middleware(LeaveWhenIdle() if _options.alone else ReportLastChances(connection))
+    broker.add_middleware(Membership(connection, max_runs=_options.max_runs, max_memory=_options.max_memory))
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -54,11 +59,11 @@ def main(arguments: Sequence[str]) -> None:
     options.threads = 1 if _options.alone else options.threads
     cli.try_block_signals()
     end_at_second_sigterm()
-    _options.line = Line()
+    _options.connection = SupervisorConnection.over_standard_input()
     output = _Output(os.fdopen(os.dup(sys.stderr.fileno()), "wb", buffering=0), write_through=True, errors="replace")
     if _options.run_fork:
-        _options.line.listen(lambda _line: None)
-        _options.line.say("ready")
+        _options.connection.listen(lambda _message: None)
+        _options.connection.say(Ready())
         cli.fork_process(options, 0, _options.run_fork, output)
     # The functions that middleware wants to run are known before the pool starts: nobody collects them here.
     collected = SimpleNamespace(initialized=True, get_lock=nullcontext)

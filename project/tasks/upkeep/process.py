@@ -13,7 +13,7 @@ from project.broker.broker import ServiceBroker
 from project.tasks.models import Worker
 from project.tasks.running.database import insist, reserve_connections, stopping
 from project.tasks.running.group_commit import ledger
-from project.tasks.sending.last_chances import consumed_queues
+from project.tasks.upkeep.roles import Role, consumed_queues
 from project.tasks.upkeep.threads import UpkeepThreads
 from project.values.text import exception_text
 
@@ -21,9 +21,14 @@ log = structlog.get_logger(__name__)
 
 
 class WorkerProcess(Middleware):
-    """Signs a worker process on and off, and runs the threads beside its work."""
+    """Signs a worker process on and off, and runs the threads beside its work.
+
+    Attributes:
+        role: Which part of the work the process does; whoever starts it may choose before its worker boots.
+    """
 
     def __init__(self) -> None:
+        self.role = Role.EVERYTHING
         self._upkeep: UpkeepThreads | None = None
 
     def before_worker_boot(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:  # type: ignore[override]
@@ -55,7 +60,7 @@ class WorkerProcess(Middleware):
 
     def _sign_on(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:
         reserve_connections(threads=worker.worker_threads)
-        queues = consumed_queues(broker, worker)
+        queues = consumed_queues(broker, worker, role=self.role)
         upkeep = UpkeepThreads(kind=Worker.Kind.WORKER, queues=queues, threads=worker.worker_threads)
 
         def start() -> None:
