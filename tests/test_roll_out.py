@@ -15,13 +15,14 @@ from dramatiq.worker import Worker
 from project.broker.broker import ServiceBroker
 from project.desk.why import explain
 from project.tasks import declared
-from project.tasks.batches import Batch, settle_batches
+from project.tasks.batches import Batch
 from project.tasks.errors import Misfit, TaskArgumentError
 from project.tasks.models import TaskBatch, TaskRun
 from project.tasks.policy import ROLL_OUT, Policy
 from project.tasks.running.outcomes import record_failure, record_success
 from project.tasks.sending.outbox import publish_on_commit
 from project.tasks.task import Task
+from project.tasks.upkeep.batch_callbacks import settle_batches
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.runs import a_claim, a_run

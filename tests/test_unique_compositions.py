@@ -10,7 +10,7 @@ from dramatiq.worker import Worker
 
 from project.broker.broker import ServiceBroker
 from project.desk.why import explain
-from project.tasks.batches import Batch, settle_batches
+from project.tasks.batches import Batch
 from project.tasks.chains import chain
 from project.tasks.models import TaskRun
 from project.tasks.policy import Policy
@@ -19,6 +19,7 @@ from project.tasks.repair.operations import cancel, retry
 from project.tasks.running.outcomes import record_success
 from project.tasks.sending.outbox import relay_once
 from project.tasks.sending.unique import admit_waiting
+from project.tasks.upkeep.batch_callbacks import settle_batches
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.runs import a_claim

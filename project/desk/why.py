@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from project.broker.service import BROKER_ERRORS, broker
 from project.desk.overview import living_workers
-from project.tasks.declared import all_tasks
 from project.tasks.errors import Misfit, RetryLater
 from project.tasks.models import PausedQueue, TaskRun, Worker
 from project.tasks.policy import MAX_DEATHS
@@ -18,6 +17,7 @@ from project.tasks.sending.last_chances import broker_queue
 from project.tasks.sending.outbox import redis_message_id
 from project.tasks.sending.slots import has_room
 from project.tasks.sending.unique import holder_of
+from project.tasks.task import all_tasks
 from project.values.text import error_text, utc
 
 

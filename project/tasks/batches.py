@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import Count, Exists, OuterRef
-from django.db.models.functions import Now
+from django.db import transaction
+from django.db.models import Count
 
-from project.database.one_by_one import one_by_one
+from project.tasks.declaration import Call
 from project.tasks.ids import uuid7
 from project.tasks.models import TaskBatch, TaskRun
-from project.tasks.sending.callbacks import bury, send_or_bury
-from project.tasks.sending.cause import Cause, caused_by, current_cause
-from project.tasks.sending.sending import Call, Options, send_runs
+from project.tasks.sending.cause import current_cause
+from project.tasks.sending.options import Options
+from project.tasks.sending.sending import send_runs
 from project.values.storable import storable
 
 
@@ -93,55 +91,13 @@ class Batch:
         return BatchProgress(total=total, succeeded=succeeded, failed=total - unfinished - succeeded)
 
 
-def settle_batches() -> int:
-    """Send the callback of each batch whose members have all ended; return how many.
-
-    The batch's row is locked, marked and its callback's row inserted in one transaction: exactly one callback
-    however many processes do this. A callback that cannot be sent is a dead run.
-
-    Raises:
-        ExceptionGroup: If some batches could not be settled; the others are.
-    """
-    members = TaskRun.objects.filter(batch=OuterRef("id"))
-    ended = TaskBatch.objects.filter(finished_at=None).exclude(Exists(members.filter(state__in=TaskRun.UNFINISHED)))
-    return one_by_one("batch", list(ended.values_list("id", flat=True)[:100]), _settle)
-
-
-def _settle(batch_id: UUID) -> bool:
-    with transaction.atomic():
-        batch = TaskBatch.objects.select_for_update(skip_locked=True).filter(id=batch_id, finished_at=None).first()
-        if batch is None:
-            return False
-        batch.callback_id = _send_callback(batch)
-        TaskBatch.objects.filter(id=batch_id).update(finished_at=Now(), callback_id=batch.callback_id)
-    return True
-
-
-def _send_callback(batch: TaskBatch) -> UUID | None:
-    failed = Batch(batch.id).progress().failed
-    stored = batch.on_failure if failed and batch.on_failure else batch.then
-    if stored is None:
-        return None
-    name, arguments, run_id = str(stored.get("task", "")), stored.get("arguments", {}), uuid7()
-    cause = Cause(source="task", user_id=stored.get("user_id"), request_id=stored.get("request_id", ""))
-    with caused_by(cause):
-        try:
-            with transaction.atomic():
-                return send_or_bury(name, arguments, run_id=run_id, queue=stored.get("queue", "default"))
-        except (OperationalError, InterfaceError):
-            raise  # the database's trouble, which passes
-        except DatabaseError as error:
-            bury(name, error, arguments=arguments, run_id=run_id)
-    return run_id
-
-
 def _stored(call: Call[Any] | None) -> dict[str, Any] | None:
     if call is None:
         return None
     cause = current_cause()
     return {
-        "task": call.task.actor_name,
-        "queue": call.task.queue_name,
+        "task": call.task.name,
+        "queue": call.task.queue,
         "arguments": dict(call.arguments),
         "user_id": cause.user_id,
         "request_id": cause.request_id,

@@ -6,18 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
-from uuid import UUID
+from typing import Any, Generic, TypeVar, cast, overload
 
-from project.tasks.declared import get_task
-from project.tasks.errors import TaskArgumentError, TaskDefinitionError, UnknownTaskError
+from project.tasks.declaration import Call, Declaration
+from project.tasks.declared import declaration_of
+from project.tasks.errors import TaskDefinitionError
 from project.tasks.ids import uuid7
-from project.tasks.sending.callbacks import send_or_bury
 from project.tasks.sending.message import Message
-from project.tasks.sending.sending import Call, Options, send_runs
-
-if TYPE_CHECKING:
-    from project.tasks.running.claim import Claim
+from project.tasks.sending.options import Options
+from project.tasks.sending.sending import send_runs
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -96,50 +93,25 @@ def chain(first: Call[Any], /, *steps: Callable[[Any], Any]) -> Chain[Any]:
     return Chain((*sent, *later))
 
 
-def send_next_step(claim: Claim, result: Any) -> None:
-    """Send what follows a step that has just succeeded, in the surrounding transaction.
-
-    Args:
-        claim: The step that succeeded.
-        result: Its result as a JSON value.
-    """
-    step, *later = claim.next_steps
-    send_or_bury(
-        step["task"],
-        _arguments(step, result),
-        run_id=UUID(step["id"]),
-        queue=step.get("queue", "default"),
-        next_steps=later,
-    )
-
-
-def _arguments(step: dict[str, Any], result: Any) -> dict[str, Any]:
-    """Name the argument: as this checkout does or, if it does not know better, as the one that sent the chain did."""
-    try:
-        return get_task(step["task"]).signature.named([result], {})
-    except (UnknownTaskError, TaskArgumentError):
-        return {step.get("parameter", "result"): result}
-
-
 def _stored(step: Callable[[Any], Any]) -> dict[str, Any]:
-    task = get_task(_name_of(step))
+    task = _declaration_of(step)
     return {
         "id": str(uuid7()),
-        "task": task.actor_name,
-        "queue": task.queue_name,
+        "task": task.name,
+        "queue": task.queue,
         "parameter": task.signature.first_parameter,
     }
 
 
 def _message_of(step: dict[str, Any]) -> Message[Any]:
-    return Message(get_task(step["task"]).queue_name, step["task"], (), {}, {}, step["id"])
+    return Message(step["queue"], step["task"], (), {}, {}, step["id"])
 
 
-def _name_of(step: Callable[[Any], Any]) -> str:
+def _declaration_of(step: Callable[[Any], Any]) -> Declaration:
     name = getattr(step, "actor_name", None)
-    if name is None or not get_task(name).durable:
+    if name is None or not declaration_of(name).durable:
         raise TaskDefinitionError(f"{step!r} cannot be a step: a chain consists of durable tasks.")
-    return str(name)
+    return declaration_of(name)
 
 
 def _time_left(timeout: float | timedelta) -> Iterator[float]:

@@ -11,7 +11,8 @@ from django.core.checks import CheckMessage, Error, register
 from django.db import models
 
 from project.names import TaskName
-from project.tasks.declared import all_tasks, declared_twice
+from project.tasks.declaration import Declaration
+from project.tasks.declared import all_declarations, declared_twice
 from project.tasks.errors import TaskDefinitionError
 from project.tasks.task import Task
 
@@ -21,18 +22,18 @@ _DOTTED = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 @register("tasks")
 def check_tasks(**_: Any) -> list[CheckMessage]:
     """Check every declared task."""
-    registered = {id(task) for task in _registered()}
+    registered = set(_registered())
     messages = [message for name in declared_twice() for message in _check_twice(name)]
-    for task in all_tasks().values():
+    for task in all_declarations().values():
         messages.extend(_check_name(task))
         messages.extend(_check_registered(task, registered))
         messages.extend(_check_signature(task))
     return messages
 
 
-def _registered() -> list[Task[..., Any]]:
+def _registered() -> list[Declaration]:
     registry = import_module(settings.TASKS_REGISTRY).registry
-    return [value for _, value in inspect.getmembers(registry) if isinstance(value, Task)]
+    return [value.declaration for _, value in inspect.getmembers(registry) if isinstance(value, Task)]
 
 
 def _check_twice(name: str) -> Iterator[CheckMessage]:
@@ -44,38 +45,38 @@ def _check_twice(name: str) -> Iterator[CheckMessage]:
     )
 
 
-def _check_name(task: Task[..., Any]) -> Iterator[CheckMessage]:
-    if not _DOTTED.fullmatch(task.actor_name):
+def _check_name(task: Declaration) -> Iterator[CheckMessage]:
+    if not _DOTTED.fullmatch(task.name):
         yield Error(
-            f"Task name {task.actor_name!r} is not lower-case words joined by dots.",
+            f"Task name {task.name!r} is not lower-case words joined by dots.",
             hint="Write it like 'todo.cleanup'.",
             obj=_where(task),
             id="tasks.E002",
         )
-    elif task.actor_name not in set(TaskName):
+    elif task.name not in set(TaskName):
         yield Error(
-            f"Task name {task.actor_name!r} is not a member of TaskName.",
+            f"Task name {task.name!r} is not a member of TaskName.",
             hint="Add it to project/names.py, the list of names that messages carry.",
             obj=_where(task),
             id="tasks.E003",
         )
 
 
-def _check_registered(task: Task[..., Any], registered: set[int]) -> Iterator[CheckMessage]:
-    if id(task) not in registered:
+def _check_registered(task: Declaration, registered: set[Declaration]) -> Iterator[CheckMessage]:
+    if task not in registered:
         yield Error(
-            f"Task {task.actor_name!r} is declared but not in the registry.",
+            f"Task {task.name!r} is declared but not in the registry.",
             hint=f"Add one line to {settings.TASKS_REGISTRY.replace('.', '/')}.py.",
             obj=_where(task),
             id="tasks.E004",
         )
 
 
-def _check_signature(task: Task[..., Any]) -> Iterator[CheckMessage]:
+def _check_signature(task: Declaration) -> Iterator[CheckMessage]:
     models_in = [name for name, hint in task.signature.hints.items() if _names_a_model(hint)]
     if models_in:
         yield Error(
-            f"Task {task.actor_name!r} has a model instance in its signature: {', '.join(models_in)}.",
+            f"Task {task.name!r} has a model instance in its signature: {', '.join(models_in)}.",
             hint="Pass the row's id and read the row in the task: it may have changed by then.",
             obj=_where(task),
             id="tasks.E005",
@@ -93,5 +94,5 @@ def _names_a_model(hint: Any) -> bool:
     return any(_names_a_model(part) for part in get_args(hint))
 
 
-def _where(task: Task[..., Any]) -> str:
+def _where(task: Declaration) -> str:
     return f"{task.signature.fn.__module__}.{task.signature.fn.__qualname__}"

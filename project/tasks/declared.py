@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from project.tasks.declaration import Declaration
 from project.tasks.errors import UnknownTaskError
 
-if TYPE_CHECKING:
-    from project.tasks.task import Task
-
-_tasks: dict[str, Task[..., Any]] = {}
+_tasks: dict[str, Declaration] = {}
 _twice: dict[str, list[str]] = {}
 
 
-def declare(task: Task[..., Any]) -> bool:
+def declare(task: Declaration) -> bool:
     """Remember a task; a second one of the same name is refused and named by a system check."""
-    first = _tasks.setdefault(task.actor_name, task)
+    first = _tasks.setdefault(task.name, task)
     if first is task:
         return True
-    _twice.setdefault(task.actor_name, [_where(first)]).append(_where(task))
+    _twice.setdefault(task.name, [_where(first)]).append(_where(task))
     return False
 
 
-def get_task(name: str) -> Task[..., Any]:
-    """Return the task of that name.
+def declaration_of(name: str) -> Declaration:
+    """Return what was declared about the task of that name.
 
     Raises:
         UnknownTaskError: If this checkout declares none.
@@ -34,8 +30,8 @@ def get_task(name: str) -> Task[..., Any]:
         raise UnknownTaskError(name) from None
 
 
-def all_tasks() -> dict[str, Task[..., Any]]:
-    """Return every declared task by name, sorted."""
+def all_declarations() -> dict[str, Declaration]:
+    """Return every declaration by its task's name, sorted."""
     return dict(sorted(_tasks.items()))
 
 
@@ -44,5 +40,5 @@ def declared_twice() -> dict[str, list[str]]:
     return dict(_twice)
 
 
-def _where(task: Task[..., Any]) -> str:
-    return f"{task.fn.__module__}.{task.fn.__qualname__}"
+def _where(task: Declaration) -> str:
+    return f"{task.signature.fn.__module__}.{task.signature.fn.__qualname__}"

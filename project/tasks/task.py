@@ -10,16 +10,19 @@ from uuid import UUID
 
 import dramatiq
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from dramatiq.asyncio import async_to_sync as run_in_event_loop
 from dramatiq.broker import get_broker
 
-from project.tasks.declared import all_tasks, declare, get_task
+from project.tasks.declaration import Call, Declaration
+from project.tasks.declared import all_declarations, declaration_of, declare
 from project.tasks.policy import Policy
 from project.tasks.running.execution import execute, take_delivery
 from project.tasks.running.isolation import giving_back
 from project.tasks.sending.cause import Cause
 from project.tasks.sending.message import Message
+from project.tasks.sending.options import Options
 from project.tasks.sending.refused import COMPOSED, PLAIN, WITH_OPTIONS, Refused
-from project.tasks.sending.sending import Call, Options, send_runs
+from project.tasks.sending.sending import send_runs
 from project.tasks.signature import TaskSignature
 
 if TYPE_CHECKING:
@@ -66,13 +69,13 @@ class Task(dramatiq.Actor[P, R]):
     def __init__(
         self, fn: Callable[P, R] | Callable[P, Awaitable[R]], *, name: str, broker: Broker, policy: Policy
     ) -> None:
-        self.policy = policy
-        self.signature = TaskSignature(name=name, fn=fn)
         self.actor_name = name
-        self.fn = cast("Callable[P, R]", fn)
-        if declare(self):
+        self.fn = cast("Callable[P, R]", run_in_event_loop(giving_back(fn)) if iscoroutinefunction(fn) else fn)
+        signature = TaskSignature(name=name, fn=fn)
+        self.declaration = Declaration(name=name, policy=policy, signature=signature, function=self.fn)
+        if declare(self.declaration):
             super().__init__(
-                giving_back(fn) if iscoroutinefunction(fn) else fn,
+                self.fn,
                 broker=broker,
                 actor_name=name,
                 queue_name=policy.queue,
@@ -89,6 +92,16 @@ class Task(dramatiq.Actor[P, R]):
     s: Refused = Refused(COMPOSED)
 
     @property
+    def policy(self) -> Policy:
+        """How it is run."""
+        return self.declaration.policy
+
+    @property
+    def signature(self) -> TaskSignature:
+        """What its arguments and its result must be."""
+        return self.declaration.signature
+
+    @property
     def durable(self) -> bool:
         """Whether each send is kept in a row until it has ended."""
         return self.policy.durable
@@ -97,7 +110,7 @@ class Task(dramatiq.Actor[P, R]):
         """Run the function: directly, or for the message that a worker is processing in this thread."""
         delivery = take_delivery(self.actor_name)
         if delivery is not None:
-            return cast("R", execute(self, delivery))
+            return cast("R", execute(self.declaration, delivery))
         fn = self.signature.fn
         return cast("R", async_to_sync(fn)(*args, **kwargs) if iscoroutinefunction(fn) else fn(*args, **kwargs))
 
@@ -119,7 +132,7 @@ class Task(dramatiq.Actor[P, R]):
         Raises:
             TaskArgumentError: If the arguments do not fit.
         """
-        return Call(self, self.signature.to_json(args, kwargs))
+        return Call(self.declaration, self.signature.to_json(args, kwargs))
 
     def send_many(self, calls: Iterable[Call[R]]) -> list[Message[R]]:
         """Send many calls of this task with one INSERT and one pipeline to the broker."""
@@ -149,6 +162,24 @@ class Task(dramatiq.Actor[P, R]):
             TaskArgumentError: If they do not fit.
         """
         self.signature.to_json(args, kwargs)
+
+
+def get_task(name: str) -> Task[..., Any]:
+    """Return the task of that name.
+
+    Raises:
+        UnknownTaskError: If this checkout declares none.
+    """
+    return _task_of(declaration_of(name))
+
+
+def all_tasks() -> dict[str, Task[..., Any]]:
+    """Return every declared task by name, sorted."""
+    return {name: _task_of(declaration) for name, declaration in all_declarations().items()}
+
+
+def _task_of(declaration: Declaration) -> Task[..., Any]:
+    return cast("Task[..., Any]", get_broker().get_actor(declaration.name))
 
 
 class TaskDecorator(Protocol):

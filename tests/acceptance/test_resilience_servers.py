@@ -13,10 +13,11 @@ from dramatiq.worker import Worker as DramatiqWorker
 from project.broker.broker import ServiceBroker
 from project.database.access import this_connection
 from project.embedded.server import Server
-from project.tasks.batches import Batch, settle_batches
+from project.tasks.batches import Batch
 from project.tasks.models import TaskRun
 from project.tasks.repair.audit import Operator
 from project.tasks.repair.operations import cancel
+from project.tasks.upkeep.batch_callbacks import settle_batches
 from tests.acceptance import tasks
 from tests.acceptance.processes import Service
 from tests.acceptance.tasks import Diary

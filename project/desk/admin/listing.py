@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from project.desk.admin.read_only import MOST_PAGED, BoundedPaginator
-from project.tasks.declared import all_tasks
 from project.tasks.models import TaskRun
 from project.tasks.repair.filters import RunFilter
+from project.tasks.task import all_tasks
 
 #: Columns that no list shows and that may be large.
 LARGE_COLUMNS = ("arguments", "result", "error", "traceback", "next_steps")

@@ -22,8 +22,9 @@ from project.tasks.repair.bulk import start_bulk_retry
 from project.tasks.repair.pauses import pause_queue, resume_queue
 from project.tasks.sending.cause import Cause
 from project.tasks.sending.message import Message
-from project.tasks.sending.sending import Call, Options, send_runs
-from project.tasks.task import get_task
+from project.tasks.sending.options import Options
+from project.tasks.sending.sending import send_runs
+from project.tasks.task import Call, get_task
 from project.tasks.upkeep.pruning import prune as prune_history
 
 
@@ -35,7 +36,7 @@ def send(options: dict[str, Any]) -> Answer:
     """Send a task and, if asked to, wait for its result."""
     try:
         task = get_task(options["name"])
-        call = Call(task, task.signature.to_json((), dict(options["arguments"])))
+        call: Call[Any] = Call(task.declaration, task.signature.to_json((), dict(options["arguments"])))
     except TaskError as error:
         raise UsageError(str(error)) from error
     message = _send(call, options)
@@ -49,7 +50,7 @@ def _send(call: Call[Any], options: dict[str, Any]) -> Message[Any]:
     chosen = Options(delay=options["delay"], queue=options["queue"], cause=Cause(source="command"))
     with transaction.atomic():
         message = send_runs([call], chosen)[0]
-        after = {"task": call.task.actor_name, "arguments": call.arguments}
+        after = {"task": call.task.name, "arguments": call.arguments}
         record("send", target=str(message.run_id), by=_me(), reason=options["reason"], after=after)
     return message
 

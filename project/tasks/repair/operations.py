@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from project.database.clock import database_now
-from project.tasks.declared import get_task
+from project.tasks.declared import declaration_of
 from project.tasks.errors import RunStateError
 from project.tasks.models import TaskRun
 from project.tasks.policy import Policy
@@ -81,11 +81,11 @@ def try_again(run: TaskRun, *, arguments: Mapping[str, Any], now: datetime) -> N
         TaskArgumentError: If the arguments do not fit the task.
         UnknownTaskError: If this checkout does not know the task.
     """
-    task = get_task(run.task)
+    task = declaration_of(run.task)
     valid = task.signature.to_json((), arguments)
     if valid != run.arguments or run.unique_key is None:
         run.arguments, run.unique_key = valid, _key_of(run, valid, task.policy)
-    run.limit_key = task.policy.limit_key(run.task)
+    run.limit_key = task.limit_key
     _make_ready(run, now=now)
     _save_unless_taken(run)
     publish_on_commit([run])

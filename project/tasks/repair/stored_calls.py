@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from project.tasks.declared import get_task
+from project.tasks.declared import declaration_of
 from project.tasks.errors import TaskError
 from project.tasks.models import TaskBatch, TaskRun
 
@@ -33,9 +33,9 @@ class StoredCall:
     def misfit(self) -> str | None:
         """Say why this checkout could not execute it, or None if it can."""
         try:
-            task = get_task(self.task)
+            task = declaration_of(self.task)
             if self.arguments is not None:
-                task.check_arguments((), self.arguments)
+                task.signature.to_json((), self.arguments)
         except TaskError as error:
             return str(error)
         return None

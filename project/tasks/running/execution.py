@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import dramatiq
@@ -18,6 +18,7 @@ from django.db import DatabaseError
 
 from project.broker.acks import NACK
 from project.broker.service import broker
+from project.tasks.declaration import Declaration
 from project.tasks.errors import (
     ClaimLost,
     HardTimeLimitExceeded,
@@ -38,9 +39,6 @@ from project.tasks.sending.cause import caused_by, child_of
 from project.tasks.sending.expiry import is_too_late
 from project.tasks.sending.outbox import admit
 from project.values.described import message_in
-
-if TYPE_CHECKING:
-    from project.tasks.task import Task
 
 log = structlog.get_logger(__name__)
 
@@ -64,21 +62,20 @@ def take_delivery(actor_name: str) -> dramatiq.Message[Any] | None:
     return message
 
 
-def execute(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:
+def execute(task: Declaration, message: dramatiq.Message[Any]) -> Any:
     """Run the task for a message, keeping the row's story if it has one."""
     if "attempt" in message.options:
         return _run_durable(task, message)
     return _run_fast(task, message)
 
 
-def _run_durable(task: Task[..., Any], message: dramatiq.Message[Any]) -> None:
+def _run_durable(task: Declaration, message: dramatiq.Message[Any]) -> None:
     with _executing(message.message_id) as is_first:
         claim = claim_run(message, max_concurrency=task.policy.max_concurrency) if is_first else None
         if claim is not None:
             _run_claimed(task, claim)
-    key = task.policy.limit_key(task.actor_name)
-    if claim is not None and key:
-        _let_next_start(key)
+    if claim is not None and task.limit_key:
+        _let_next_start(task.limit_key)
 
 
 def _let_next_start(key: str) -> None:
@@ -90,22 +87,22 @@ def _let_next_start(key: str) -> None:
         log.warning("slot_left_empty", limit=key, error=str(error).strip(), cure="a duty fills it within a second")
 
 
-def _run_fast(task: Task[..., Any], message: dramatiq.Message[Any]) -> Any:
+def _run_fast(task: Declaration, message: dramatiq.Message[Any]) -> Any:
     if is_too_late(message):
-        log.warning("message_expired", task=task.actor_name, run_id=message.message_id)
+        log.warning("message_expired", task=task.name, run_id=message.message_id)
         return None
     with (
-        structlog.contextvars.bound_contextvars(task=task.actor_name, run_id=message.message_id),
+        structlog.contextvars.bound_contextvars(task=task.name, run_id=message.message_id),
         lent_connection(limit=task.policy.time_limit),
     ):
         give_up = partial(_bury, message)
         with interrupts.allowed(message.message_id, time_limit=task.policy.time_limit, give_up=give_up):
-            result = task.fn(**_fitting(task, task.signature.named(message.args, message.kwargs)))
+            result = task.function(**_fitting(task, task.signature.named(message.args, message.kwargs)))
         # Only a pipeline has a use for it: there is no row to keep a result in.
         return json.loads(task.signature.result_to_json(result)) if message.options.get("pipe_target") else None
 
 
-def _run_claimed(task: Task[..., Any], claim: Claim) -> None:
+def _run_claimed(task: Declaration, claim: Claim) -> None:
     with (
         structlog.contextvars.bound_contextvars(
             task=claim.task, run_id=str(claim.run_id), attempt=claim.attempt, request_id=claim.cause.request_id
@@ -122,15 +119,15 @@ def _run_claimed(task: Task[..., Any], claim: Claim) -> None:
             _succeed(task, claim, result)
 
 
-def _attempt(task: Task[..., Any], claim: Claim) -> str:
+def _attempt(task: Declaration, claim: Claim) -> str:
     with lent_connection(limit=task.policy.time_limit):
         arguments = _fitting(task, claim.arguments)
         with running_as(claim, time_limit=task.policy.time_limit, give_up=partial(_give_up, task, claim)):
-            result = task.fn(**arguments)
+            result = task.function(**arguments)
         return _storable(task, result)
 
 
-def _give_up(task: Task[..., Any], claim: Claim) -> None:
+def _give_up(task: Declaration, claim: Claim) -> None:
     record_failure(claim, HardTimeLimitExceeded(task.policy.time_limit), policy=task.policy)
 
 
@@ -139,26 +136,26 @@ def _bury(message: dramatiq.Message[Any]) -> None:
     broker().acks.add(message.queue_name, message.options["redis_message_id"], NACK)
 
 
-def _fitting(task: Task[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _fitting(task: Declaration, arguments: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return task.signature.from_json(arguments)
     except (TaskArgumentError, UnknownTaskError) as error:
         raise Misfit(f"{error} It is tried again until a worker comes whose code they fit, or for an hour.") from error
 
 
-def _storable(task: Task[..., Any], result: object) -> str:
+def _storable(task: Declaration, result: object) -> str:
     try:
         return task.signature.result_to_json(result)
     except ValueError as error:
         raise PermanentError(f"What it returned cannot be kept: {error}") from error
 
 
-def _succeed(task: Task[..., Any], claim: Claim, result: str) -> None:
+def _succeed(task: Declaration, claim: Claim, result: str) -> None:
     record_success(claim, result, policy=task.policy)
     log.info("run_succeeded", seconds=_age(claim))
 
 
-def _fail(task: Task[..., Any], claim: Claim, error: BaseException) -> None:
+def _fail(task: Declaration, claim: Claim, error: BaseException) -> None:
     state = record_failure(claim, error, policy=task.policy)
     said = message_in(error)
     log.log(*_severity(state), error_type=type(error).__name__, error=said, seconds=_age(claim), exc_info=error)

@@ -10,18 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from dramatiq.threading import Interrupt, raise_thread_exception
 
 from project.tasks.errors import TimeLimitExceeded
+from project.tasks.sending.in_task import in_task
 
 #: Seconds between two looks at the deadlines.
 _PRECISION = 0.1
-
-_in_task: ContextVar[bool] = ContextVar("in_task", default=False)
 
 
 @dataclass
@@ -64,17 +62,16 @@ class Interrupts:
         """
         running = Running(key, time.monotonic() + time_limit.total_seconds(), give_up)
         self._start_watch()
-        token = _in_task.set(True)
         with self._lock:
             self._running[key] = running
             self._is_busy.set()
         try:
-            yield running
+            with in_task():
+                yield running
         finally:
             # Once the entry is gone nobody can interrupt this thread any more.
             with self._lock:
                 self._running.pop(key, None)
-            _in_task.reset(token)
 
     def interrupt(self, key: str, error: type[Interrupt]) -> bool:
         """Raise ``error`` in the code of the run ``key``, once; return whether it was running here."""
@@ -110,8 +107,3 @@ class Interrupts:
 
 
 interrupts = Interrupts()
-
-
-def is_in_task() -> bool:
-    """Tell whether the calling code is part of a task that a worker runs."""
-    return _in_task.get()

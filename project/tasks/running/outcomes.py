@@ -18,7 +18,6 @@ from django.db import DataError, transaction
 from django.db import Error as DatabaseError
 from django.db.models.functions import Now
 
-from project.tasks.chains import send_next_step
 from project.tasks.errors import Misfit, PermanentError, Postponed, RetryLater, TaskCancelled
 from project.tasks.models import TaskAttempt, TaskRun
 from project.tasks.policy import Policy
@@ -26,6 +25,7 @@ from project.tasks.running.claim import Claim
 from project.tasks.running.database import insist, stopping
 from project.tasks.running.group_commit import ledger
 from project.tasks.running.writing import Success, write
+from project.tasks.sending.callbacks import send_next_step
 from project.values.described import Described, describe
 from project.values.storable import storable
 from project.values.text import error_text, utc
@@ -65,7 +65,7 @@ def record_success(claim: Claim, result: str, *, policy: Policy) -> None:
 def _succeed_and_go_on(success: Success) -> None:
     with transaction.atomic():
         if write([], [success]).kept:
-            send_next_step(success.claim, json.loads(success.result))
+            send_next_step(success.claim.next_steps, json.loads(success.result))
 
 
 def record_failure(claim: Claim, error: BaseException, *, policy: Policy) -> str:

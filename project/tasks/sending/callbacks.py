@@ -6,7 +6,7 @@ sent becomes a dead run, which says why and can be retried.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,8 @@ from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseError
 from django.db.models.functions import Now
 
+from project.tasks.declared import declaration_of
+from project.tasks.errors import TaskArgumentError, UnknownTaskError
 from project.tasks.models import TaskRun
 from project.tasks.sending.cause import current_cause
 from project.tasks.sending.sending import send_stored
@@ -24,6 +26,34 @@ from project.values.text import error_text
 log = structlog.get_logger(__name__)
 
 _LONGEST_NAME = 100
+
+
+def send_next_step(steps: Sequence[dict[str, Any]], result: Any) -> None:
+    """Send what follows a step of a chain that has just succeeded, in the surrounding transaction.
+
+    Args:
+        steps: What follows it; the first one is sent, and takes the others along.
+        result: The result of the step that succeeded, as a JSON value.
+
+    Raises:
+        django.db.Error: If the database refuses the row; the transaction is broken then.
+    """
+    step, *later = steps
+    send_or_bury(
+        step["task"],
+        _arguments(step, result),
+        run_id=UUID(step["id"]),
+        queue=step.get("queue", "default"),
+        next_steps=later,
+    )
+
+
+def _arguments(step: dict[str, Any], result: Any) -> dict[str, Any]:
+    """Name the argument: as this checkout does or, if it does not know better, as the one that sent the chain did."""
+    try:
+        return declaration_of(step["task"]).signature.named([result], {})
+    except (UnknownTaskError, TaskArgumentError):
+        return {step.get("parameter", "result"): result}
 
 
 def send_or_bury(

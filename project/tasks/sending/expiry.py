@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import dramatiq
 from dramatiq.common import current_millis
 
 from project.broker.addresses import lost_connections
 from project.broker.service import BROKER_ERRORS, broker
-
-if TYPE_CHECKING:
-    from project.tasks.sending.options import Options
-    from project.tasks.sending.sending import Call
+from project.tasks.declaration import Call
+from project.tasks.sending.options import Options
 
 #: The message's option that says until when it may start, in milliseconds since 1970.
 LAST_START: Final = "last_start"

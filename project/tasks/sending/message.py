@@ -11,10 +11,10 @@ import dramatiq
 from asgiref.sync import sync_to_async
 from django.db import connection
 
-from project.tasks.declared import get_task
+from project.tasks.declared import declaration_of
 from project.tasks.errors import OtherWayError, ResultTimeout, ResultUnavailable, TaskFailed, WaitInTask
 from project.tasks.models import TaskRun
-from project.tasks.running.interrupts import is_in_task
+from project.tasks.sending.in_task import is_in_task
 from project.tasks.sending.publication import awaits_commit
 from project.tasks.sending.refused import COMPOSED, Refused
 from project.values.text import error_text
@@ -94,7 +94,7 @@ class Message(dramatiq.Message[R_co]):
     def _outcome(self, run: TaskRun) -> R_co:
         if run.state != TaskRun.State.SUCCEEDED:
             raise TaskFailed(run_id=run.id, state=run.state, reason=error_text(run.error_type, run.error))
-        return cast("R_co", get_task(self.actor_name).signature.result_from_json(run.result))
+        return cast("R_co", declaration_of(self.actor_name).signature.result_from_json(run.result))
 
 
 def _pauses(run_id: UUID, timeout: float | timedelta) -> Iterator[float]:

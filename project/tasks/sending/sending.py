@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
 from project.broker.service import broker
-from project.tasks.declared import get_task
+from project.tasks.declaration import Call
+from project.tasks.declared import declaration_of
 from project.tasks.errors import TaskArgumentError, UnknownTaskError
 from project.tasks.ids import uuid7
 from project.tasks.models import TaskRun
@@ -23,27 +23,7 @@ from project.tasks.sending.message import Message
 from project.tasks.sending.options import Options
 from project.tasks.sending.outbox import message_of, publish_on_commit
 
-if TYPE_CHECKING:
-    from project.tasks.task import Task
-
-__all__ = ["Call", "Options", "send_runs", "send_stored"]
-
-R = TypeVar("R")
-
 _NO_TIME = timedelta(0)
-
-
-@dataclass(frozen=True)
-class Call(Generic[R]):
-    """A task with validated arguments, not sent yet.
-
-    Args:
-        task: The task.
-        arguments: Its arguments by name, as plain JSON values.
-    """
-
-    task: Task[..., R]
-    arguments: dict[str, Any]
 
 
 def send_runs(
@@ -89,8 +69,8 @@ def send_stored(
         columns: More columns of the row.
     """
     try:
-        task = get_task(name)
-        call = Call(task, task.signature.to_json((), arguments))
+        task = declaration_of(name)
+        call: Call[Any] = Call(task, task.signature.to_json((), arguments))
     except (UnknownTaskError, TaskArgumentError):
         row = _row_as_stored(name, arguments, id=run_id, queue=queue, cause=current_cause(), **columns)
     else:
@@ -127,20 +107,19 @@ def _row(call: Call[Any], options: Options, *, cause: Cause, **columns: Any) -> 
     task = call.task
     delay = max(options.delay or _NO_TIME, _NO_TIME)
     expires = task.policy.expires if options.expires is None else options.expires
-    limit_key = task.policy.limit_key(task.actor_name)
     return _new_run(
         id=options.run_id or uuid7(),
-        task=task.actor_name,
-        queue=options.queue or task.queue_name,
+        task=task.name,
+        queue=options.queue or task.queue,
         priority=task.priority if options.priority is None else options.priority,
         arguments=call.arguments,
-        state=TaskRun.State.PENDING if delay or limit_key else TaskRun.State.QUEUED,
+        state=TaskRun.State.PENDING if delay or task.limit_key else TaskRun.State.QUEUED,
         delay=delay,
         eta=options.eta,
         expires_in=expires if isinstance(expires, timedelta) else None,
         expires_at=expires if isinstance(expires, datetime) else None,
-        unique_key=task.policy.unique_key(task.actor_name, call.arguments),
-        limit_key=limit_key,
+        unique_key=task.policy.unique_key(task.name, call.arguments),
+        limit_key=task.limit_key,
         cause=cause,
         **columns,
     )
@@ -187,8 +166,8 @@ def _fast_message(call: Call[Any], options: Options, *, until: int | None) -> Me
     priority = call.task.priority if options.priority is None else options.priority
     told = {"priority": priority or None, LAST_START: until}
     return Message(
-        queue_name=options.queue or call.task.queue_name,
-        actor_name=call.task.actor_name,
+        queue_name=options.queue or call.task.queue,
+        actor_name=call.task.name,
         args=(),
         kwargs=dict(call.arguments),
         options={name: value for name, value in told.items() if value is not None},

@@ -14,7 +14,7 @@ from typing import Final
 from django.db import connection
 
 from project.database.prepared_statements import run_prepared
-from project.tasks.declared import all_tasks
+from project.tasks.declared import all_declarations
 from project.tasks.models import TaskRun
 
 #: Published at once of what is limited no more, but was when it was sent.
@@ -96,7 +96,7 @@ def waiting_keys_with_room() -> list[str]:
 
 def slots_of(key: str) -> int:
     """Return how many runs of a limit may be under way at once."""
-    task = all_tasks().get(key)
+    task = all_declarations().get(key)
     if task is None:
         return 1  # whoever declares it knows more; the others only see to it that its runs reach somebody
     return task.policy.max_concurrency or _MOST

@@ -12,11 +12,11 @@ from django.db import connection
 
 from project.broker.service import BROKER_ERRORS
 from project.database.prepared_statements import run_prepared
-from project.tasks.batches import settle_batches
 from project.tasks.repair.bulk import step_bulk_retries
 from project.tasks.repair.pauses import resume_due_queues
 from project.tasks.sending.due_queues import DUE_QUEUES
 from project.tasks.sending.outbox import BATCH, expire_once, fill_slots, relay_once
+from project.tasks.upkeep.batch_callbacks import settle_batches
 from project.tasks.upkeep.dead_workers import DEAD_AFTER, free_abandoned_runs, remove_silent_workers
 from project.values.text import exception_text
 
