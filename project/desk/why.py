@@ -1,4 +1,4 @@
-"""Why is this run not running? Everything that keeps it from it, in an operator's words."""
+"""Why is this run not running? Every reason that keeps it from starting, in an operator's words."""
 
 from __future__ import annotations
 
@@ -35,12 +35,17 @@ class Reason:
 
 
 def explain(run: TaskRun) -> list[Reason]:
-    """Say how a run stands and, if it waits, everything that it waits for; the first reason weighs most."""
+    """Say how a run stands and, if it waits, everything that it waits for.
+
+    What somebody must do something about comes first, then what passes by itself.
+    """
     if run.state == TaskRun.State.RUNNING:
         return list(_running(run))
     if run.state not in TaskRun.UNFINISHED:
         return list(_ended(run))
     reasons = [reason for obstacle in _OBSTACLES for reason in obstacle(run)]
+    if not any(reason.code in _HOLDS_BACK for reason in reasons):
+        reasons += _unpublished(run)
     return reasons or [Reason("in_line", f"It is in line in queue {run.queue!r} and starts when a thread is free.")]
 
 
@@ -48,31 +53,41 @@ def _running(run: TaskRun) -> Iterator[Reason]:
     worker = Worker.objects.filter(id=run.worker_id).first() if run.worker_id else None
     since = f"since {utc(run.started_at)} (attempt {run.attempts})"
     if worker is None:
-        yield Reason("worker_died", f"Its worker is gone; it ran it {since}. Another one takes it within seconds.")
+        yield Reason("worker_died", f"The worker that ran it {since} is gone; another one starts it within seconds.")
     else:
-        yield Reason("running", f"It is running {since} on {worker} in queue {run.queue!r}.")
+        yield Reason("running", f"It has been running {since} on {worker}, from queue {run.queue!r}.")
     if run.cancel_requested:
         yield Reason("cancel_requested", "It was asked to stop: TaskCancelled is raised in it within seconds.")
 
 
 def _ended(run: TaskRun) -> Iterator[Reason]:
     error = error_text(run.error_type, run.error)
-    yield Reason(run.state, f"It ended {run.state} at {utc(run.finished_at)}{': ' if error else ''}{error}.")
+    error = f": {error.rstrip('.')}" if error else ""
+    yield Reason(run.state, _END[run.state].format(at=utc(run.finished_at), error=error))
     # Asked for no key, the database would walk the whole table: no index has those.
     rivals = TaskRun.objects.filter(unique_key=run.unique_key, state__in=TaskRun.UNFINISHED)
     rival = rivals.first() if run.unique_key is not None else None
     if rival is not None:
-        yield Reason("unique", f"It cannot be retried while run {rival.id}, which has the same unique key, goes on.")
+        yield Reason("unique", f"It cannot be retried until run {rival.id}, which has the same unique key, has ended.")
+
+
+_END: Final[dict[str, str]] = {
+    TaskRun.State.SUCCEEDED: "It succeeded at {at}{error}.",
+    TaskRun.State.DEAD: "It failed for good at {at}{error}. Retry it once the cause is repaired, or discard it.",
+    TaskRun.State.CANCELLED: "It was cancelled at {at}{error}.",
+    TaskRun.State.EXPIRED: "It expired at {at} without having succeeded{error}.",
+    TaskRun.State.DISCARDED: "It failed for good at {at}{error}. It has been discarded since; it can still be retried.",
+}
 
 
 def _not_declared(run: TaskRun) -> Iterator[Reason]:
     if run.task not in all_tasks():
-        yield Reason("unknown_task", f"No task is named {run.task!r} in this checkout: deploy the code that has it.")
+        yield Reason("unknown_task", f"This code has no task named {run.task!r}: deploy the code that has it.")
 
 
 def _expired(run: TaskRun) -> Iterator[Reason]:
     if run.expires_at is not None and run.expires_at <= timezone.now():
-        yield Reason("expired", f"It was not to start after {utc(run.expires_at)}; it is marked expired in a moment.")
+        yield Reason("expired", f"It was to start before {utc(run.expires_at)}; it is marked as expired in a moment.")
 
 
 def _queue_paused(run: TaskRun) -> Iterator[Reason]:
@@ -88,6 +103,13 @@ def _no_worker(run: TaskRun) -> Iterator[Reason]:
         yield Reason("no_worker", f"No living worker consumes queue {run.queue!r}: start one that does.")
 
 
+def _broker_down(_run: TaskRun) -> Iterator[Reason]:
+    try:
+        broker().client.ping()
+    except BROKER_ERRORS as error:
+        yield Reason("broker_down", f"The broker does not answer ({error}); waiting runs are published when it does.")
+
+
 def _blocked_by_concurrency(run: TaskRun) -> Iterator[Reason]:
     task = all_tasks().get(run.task)
     limit = task.policy.max_concurrency if task is not None else None
@@ -96,7 +118,8 @@ def _blocked_by_concurrency(run: TaskRun) -> Iterator[Reason]:
     if run.state != TaskRun.State.QUEUED and run.limit_key and not has_room(run.limit_key, queue=run.queue):
         yield Reason(
             "max_concurrency",
-            f"{limit} of {run.task!r} may run at once, and as many run or are about to; it starts when one has ended.",
+            f"{limit} of {run.task!r} may run at once, and as many run or are about to; "
+            "it starts when one of them has ended.",
         )
 
 
@@ -115,15 +138,6 @@ def _waits_for_its_time(run: TaskRun) -> Iterator[Reason]:
         yield Reason("later", f"It waits until {utc(run.run_after)}.")
 
 
-def _last_chance(run: TaskRun) -> Iterator[Reason]:
-    if run.deaths == MAX_DEATHS - 1:
-        yield Reason(
-            "last_chance",
-            f"{run.deaths} workers have died while they ran it, so it starts in a process of its own, which the pool "
-            "starts for it within seconds, after other runs on their last chance if all such processes are busy.",
-        )
-
-
 def _why_again(run: TaskRun) -> str:
     if run.error_type == Misfit.__name__:
         return f"attempt {run.attempts} met a worker with other code: {run.error.rstrip('.')}"
@@ -133,32 +147,36 @@ def _why_again(run: TaskRun) -> str:
     return f"attempt {run.attempts} failed with {run.error_type or 'an error'}"
 
 
-def _not_at_the_broker(run: TaskRun) -> Iterator[Reason]:
-    try:
-        queue = broker_queue(run.queue, deaths=run.deaths)
-        (is_held,) = broker().holds(queue, [redis_message_id(run.id, run.attempts)])
-    except BROKER_ERRORS as error:
-        yield Reason("broker_down", f"The broker does not answer ({error}); what waits is published when it does.")
-        return
-    if is_held or run.run_after > timezone.now() or any(_blocked_by_concurrency(run)):
-        return
-    if PausedQueue.objects.filter(queue=run.queue).exists():
-        return
-    if run.state == TaskRun.State.QUEUED:
-        yield Reason("message_lost", "The broker does not hold its message; it is published again within 30 s.")
-    else:
-        relay = "within a second" if living_workers().exists() else "by the next worker or scheduler that starts"
-        yield Reason("not_published", f"It is not published yet; that is done {relay}.")
+def _last_chance(run: TaskRun) -> Iterator[Reason]:
+    if run.deaths == MAX_DEATHS - 1:
+        yield Reason(
+            "last_chance",
+            f"{run.deaths} workers have died while they ran it, so it starts in a process of its own, which the pool "
+            "starts within seconds; it waits for longer only while every such process is busy.",
+        )
 
 
 _OBSTACLES: Final[tuple[Callable[[TaskRun], Iterator[Reason]], ...]] = (
     _not_declared,
     _expired,
     _queue_paused,
+    _no_worker,
+    _broker_down,
     _blocked_by_concurrency,
     _waits_for_its_key,
     _waits_for_its_time,
-    _no_worker,
     _last_chance,
-    _not_at_the_broker,
 )
+#: While one of these holds, that the broker has no message of the run is as it should be, or not to be known.
+_HOLDS_BACK: Final = frozenset({"paused", "broker_down", "max_concurrency", "unique", "later", "retry_later"})
+
+
+def _unpublished(run: TaskRun) -> Iterator[Reason]:
+    (is_held,) = broker().holds(broker_queue(run.queue, deaths=run.deaths), [redis_message_id(run.id, run.attempts)])
+    if is_held:
+        return
+    if run.state == TaskRun.State.QUEUED:
+        yield Reason("message_lost", "The broker does not hold its message; it is published again within 30 s.")
+    else:
+        relay = "within a second" if living_workers().exists() else "by the next worker or scheduler that starts"
+        yield Reason("not_published", f"It is not published yet; that is done {relay}.")
