@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 
-from project.tasks.task import all_tasks
+from project.tasks.declared import all_declarations
 from project.values.fields import JSONField, LengthField
 from scheduler.crontab import zone
 from scheduler.errors import CronError, ScheduleError, UnknownTimeZoneError
@@ -35,7 +35,7 @@ class ScheduleForm(ScheduleModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        names = {name for name, task in all_tasks().items() if task.durable} | {self.instance.task}
+        names = {name for name, task in all_declarations().items() if task.durable} | {self.instance.task}
         if isinstance(field := self.fields.get("task"), forms.ChoiceField):
             field.choices = [(name, name) for name in sorted(filter(None, names))]
 

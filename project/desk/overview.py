@@ -11,9 +11,9 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from project.tasks.declared import all_declarations
 from project.tasks.models import PausedQueue, Worker
 from project.tasks.sending.last_chances import is_for_last_chances
-from project.tasks.task import all_tasks
 from project.tasks.upkeep.dead_workers import DEAD_AFTER
 
 #: No state is counted further than this, so that a backlog of millions does not slow the page that shows it.
@@ -113,4 +113,4 @@ def _counts() -> dict[str, tuple[int, int, int, datetime | None]]:
 
 
 def _declared_queues() -> set[str]:
-    return {task.queue_name for task in all_tasks().values()}
+    return {task.queue for task in all_declarations().values()}

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from project.broker.service import BROKER_ERRORS, broker
 from project.desk.overview import living_workers
+from project.tasks.declared import all_declarations
 from project.tasks.errors import Misfit, RetryLater
 from project.tasks.models import PausedQueue, TaskRun, Worker
 from project.tasks.policy import MAX_DEATHS
@@ -17,7 +18,6 @@ from project.tasks.sending.last_chances import broker_queue
 from project.tasks.sending.outbox import redis_message_id
 from project.tasks.sending.slots import has_room
 from project.tasks.sending.unique import holder_of
-from project.tasks.task import all_tasks
 from project.values.text import error_text, utc
 
 
@@ -81,7 +81,7 @@ _END: Final[dict[str, str]] = {
 
 
 def _not_declared(run: TaskRun) -> Iterator[Reason]:
-    if run.task not in all_tasks():
+    if run.task not in all_declarations():
         yield Reason("unknown_task", f"This code has no task named {run.task!r}: deploy the code that has it.")
 
 
@@ -111,7 +111,7 @@ def _broker_down(_run: TaskRun) -> Iterator[Reason]:
 
 
 def _blocked_by_concurrency(run: TaskRun) -> Iterator[Reason]:
-    task = all_tasks().get(run.task)
+    task = all_declarations().get(run.task)
     limit = task.policy.max_concurrency if task is not None else None
     if limit is None:
         return

@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from project.desk.admin.read_only import MOST_PAGED, BoundedPaginator
+from project.tasks.declared import all_declarations
 from project.tasks.models import TaskRun
 from project.tasks.repair.filters import RunFilter
-from project.tasks.task import all_tasks
 
 #: Columns that no list shows and that may be large.
 LARGE_COLUMNS = ("arguments", "result", "error", "traceback", "next_steps")
@@ -110,7 +110,7 @@ class TaskFilter(_Filter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer every task that code declares, and the one that was asked for."""
-        return self._or_given(request, all_tasks())
+        return self._or_given(request, all_declarations())
 
 
 class QueueFilter(_Filter):
@@ -120,7 +120,7 @@ class QueueFilter(_Filter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer every queue that code declares, and the one that was asked for."""
-        return self._or_given(request, sorted({task.queue_name for task in all_tasks().values()}))
+        return self._or_given(request, sorted({task.queue for task in all_declarations().values()}))
 
 
 class SentFilter(_Filter):
@@ -210,7 +210,7 @@ def search(runs: QuerySet[TaskRun], term: str) -> QuerySet[TaskRun]:
     try:
         run_id = UUID(term)
     except ValueError:
-        tasks = [name for name in all_tasks() if term in name]
+        tasks = [name for name in all_declarations() if term in name]
         if tasks:
             return runs.filter(task__in=tasks)
         user = get_user_model().objects.filter(username=term).values_list("pk", flat=True).first()
