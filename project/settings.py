@@ -165,8 +165,8 @@ TASKS_STORED_CALLS = [
     "project.tasks.repair.stored_calls.of_batches",
     "scheduler.scheduled_calls.of_schedules",
 ]
-# It deletes rows of a table that nothing here writes.
-DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]
+# The first deletes rows of a table that nothing here writes; the second is for a drill's own workers.
+DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks", "project.drill.tasks"]
 DRAMATIQ_ENCODER = "project.broker.encoder.Encoder"
 DRAMATIQ_BROKER = {
     "BROKER": "project.broker.broker.ServiceBroker",

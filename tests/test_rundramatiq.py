@@ -40,6 +40,12 @@ def test_it_is_ours() -> None:
     assert get_commands()["rundramatiq"] == "project.pool"
 
 
+def test_workers_of_the_service_know_no_task_of_the_drill() -> None:
+    modules = Command().discover_tasks_modules()
+    assert "todo.tasks" in modules
+    assert "project.drill.tasks" not in modules
+
+
 def test_the_supervisor_gets_what_concerns_the_pool_and_each_worker_the_rest() -> None:
     supervisor, _, worker = command_line(
         *("--processes=3", "--threads=5", "--queues", "a", "b", "--max-runs=1000", "--max-memory=512"),
