@@ -12,12 +12,12 @@ from dramatiq import Message
 from dramatiq.broker import MessageProxy
 from dramatiq.common import current_millis
 from dramatiq.worker import ConsumerThread, Worker
-from dramatiq.worker import _WorkQueueItem as Item
 
 from project.broker import orphans as janitor
 from project.broker.acks import LARGEST_BATCH
 from project.broker.broker import ServiceBroker
 from project.broker.consumer import QueueConsumer
+from project.broker.dramatiq_internals import WorkQueueItem as Item
 from project.embedded.valkey import valkey
 from tests.eventually import eventually
 

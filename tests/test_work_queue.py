@@ -6,8 +6,8 @@ from typing import Any
 
 from dramatiq import Message
 from dramatiq.broker import MessageProxy
-from dramatiq.worker import _WorkQueueItem as Item
 
+from project.broker.dramatiq_internals import WorkQueueItem as Item
 from project.broker.work_queue import MOST_AHEAD, WorkQueue
 from tests.eventually import eventually
 

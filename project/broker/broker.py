@@ -22,6 +22,7 @@ from project.broker.acks import Acks
 from project.broker.addresses import connect
 from project.broker.consumer import Delivery, QueueConsumer
 from project.broker.delays import DelayConsumer
+from project.broker.dramatiq_internals import message_of
 from project.broker.orphans import Sightings, forget_dead_letters, rescue
 from project.broker.pipeline import Wire
 from project.broker.scripts import Scripts
@@ -101,7 +102,7 @@ class ServiceBroker(RedisBroker):
         Raises:
             ConnectionClosed: If the broker did not answer in time.
         """
-        stamped = _stamp(message._message if isinstance(message, MessageProxy) else message, delay)
+        stamped = _stamp(message_of(message) if isinstance(message, MessageProxy) else message, delay)
         self.emit_before("enqueue", stamped, delay)
         queue, redis_message_id, payload = stamped.queue_name, stamped.options["redis_message_id"], _encode(stamped)
         if isinstance(message, Delivery):

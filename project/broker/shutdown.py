@@ -10,6 +10,7 @@ from dramatiq import Broker, Middleware, Worker
 from dramatiq.errors import BrokerConnectionError
 
 from project.broker.acks import Acks
+from project.broker.dramatiq_internals import consumed_queues, give_back, use_work_queue
 from project.broker.scripts import Scripts
 from project.broker.work_queue import WorkQueue
 
@@ -34,7 +35,7 @@ class Drain(Middleware):
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         """Replace the worker's plain work queue before any thread knows it, and listen for the end."""
         self.work = WorkQueue(threads=worker.worker_threads)
-        worker.work_queue = self.work
+        use_work_queue(worker, self.work)
         if threading.current_thread() is threading.main_thread():
             _close_at(signal.SIGTERM, self.work)
             _close_at(signal.SIGHUP, self.work)
@@ -42,10 +43,10 @@ class Drain(Middleware):
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """Take no more messages and hand back those that were not started, while tasks finish."""
         self.work.closed = True
-        for queue_name, thread in worker.consumers.items():
+        for queue_name in consumed_queues(worker):
             unstarted = self.work.take_back(queue_name)
             try:
-                thread.requeue_messages(unstarted)
+                give_back(worker, queue_name, unstarted)
             except BrokerConnectionError as error:
                 cure = "other processes give them back once this one is dead"
                 log.warning(
@@ -58,7 +59,7 @@ class Drain(Middleware):
             log.warning("last_acks_not_sent", cure="those messages run again elsewhere")
             return
         try:
-            self._scripts.run("leave", self._scripts.broker_id, *worker.consumers)
+            self._scripts.run("leave", self._scripts.broker_id, *consumed_queues(worker))
         except BrokerConnectionError as error:
             log.warning("broker_not_signed_off", error=str(error), cure="others take it for dead soon")
 

@@ -5,10 +5,11 @@ import signal
 import sys
 import threading
 from datetime import timedelta
-from typing import Any
 
 import structlog
 from dramatiq import Broker, Middleware, Worker
+
+from project.broker.dramatiq_internals import threads_of
 
 log = structlog.get_logger(__name__)
 
@@ -45,8 +46,7 @@ class Watchdog(Middleware):
 
     def _watch(self, worker: Worker) -> None:
         while not self._stopping.wait(LOOK_EVERY.total_seconds()):
-            threads: list[Any] = [*worker.workers, *worker.consumers.values()]
-            if dead := [thread.name for thread in threads if not thread.is_alive()]:
+            if dead := [thread.name for thread in threads_of(worker) if not thread.is_alive()]:
                 log.critical("worker_threads_died", threads=dead, cure="this process ends, and is replaced")
                 self._died = True
                 os.kill(os.getpid(), signal.SIGHUP)

@@ -14,7 +14,8 @@ from queue import PriorityQueue
 from typing import Any
 
 from dramatiq.broker import MessageProxy
-from dramatiq.worker import _WorkQueueItem as Item
+
+from project.broker.dramatiq_internals import WorkQueueItem as Item
 
 AHEAD = 0.05
 MOST_AHEAD = 256

@@ -22,6 +22,7 @@ from dramatiq.worker import Worker as DramatiqWorker
 
 from project.broker.addresses import lost_connections
 from project.broker.broker import ServiceBroker
+from project.broker.dramatiq_internals import queues_asked_for
 from project.pool.connection import SupervisorConnection
 from project.pool.protocol import LastChancesWait
 from project.tasks.sending.last_chances import queues_of_last_chances
@@ -64,7 +65,7 @@ class ReportLastChances(Middleware):
 
     def after_worker_boot(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:  # type: ignore[override]
         """Start to look."""
-        queues = sorted(worker.consumer_whitelist or ())
+        queues = sorted(queues_asked_for(worker) or ())
         threading.Thread(target=self._look, args=[broker, queues], name="last-chances", daemon=True).start()
 
     def _look(self, broker: ServiceBroker, queues: list[str]) -> None:

@@ -14,6 +14,7 @@ from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Middleware
 
 from project.broker.addresses import lost_connections
+from project.broker.dramatiq_internals import consumed_queues
 from project.pool.connection import SupervisorConnection
 from project.pool.protocol import Freed, FreeRunsOf, Names, Ready, ReplaceMe
 from project.tasks.models import TaskRun, Worker
@@ -51,7 +52,8 @@ class Membership(Middleware):
     def after_worker_boot(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:  # type: ignore[override]
         """Say that this process works and under which names, and listen."""
         names = Names(this_worker.id, broker.broker_id)
-        queues = [*worker.consumers, *queues_of_last_chances(worker.consumers)]
+        consumed = consumed_queues(worker)
+        queues = [*consumed, *queues_of_last_chances(consumed)]
 
         def free(message: FreeRunsOf) -> None:
             # In a thread of its own: it may wait for the database, and the connection's end must be noticed meanwhile.

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from dramatiq.threading import Interrupt, raise_thread_exception
+from dramatiq.threading import Interrupt
 
+from project.broker.dramatiq_internals import raise_thread_exception
 from project.tasks.errors import TimeLimitExceeded
 from project.tasks.sending.in_task import in_task
 

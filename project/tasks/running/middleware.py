@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from dramatiq.broker import Broker, MessageProxy
 from dramatiq.middleware import Middleware, MiddlewareError
 
+from project.broker.dramatiq_internals import failure_of, message_of
 from project.database.locks import unlocked
 from project.tasks.models import TaskRun
 from project.tasks.running.database import insist
@@ -25,7 +26,7 @@ class Deliveries(Middleware):
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Remember the message for this thread."""
-        deliver(message._message)
+        deliver(message_of(message))
 
 
 class DeadLetters(Middleware):
@@ -38,7 +39,7 @@ class DeadLetters(Middleware):
         runs = TaskRun.objects.filter(
             id=message.message_id, attempts=message.options["attempt"], state__in=TaskRun.WAITING
         )
-        error = message._exception or MiddlewareError("its message was rejected")
+        error = failure_of(message) or MiddlewareError("its message was rejected")
         insist(lambda: _die(runs, describe(error, task=message.actor_name)))
 
 

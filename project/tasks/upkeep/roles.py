@@ -7,6 +7,7 @@ from enum import Enum
 from dramatiq.worker import Worker as DramatiqWorker
 
 from project.broker.broker import ServiceBroker
+from project.broker.dramatiq_internals import consume_only, queues_asked_for
 from project.tasks.sending.last_chances import is_for_last_chances, queues_of_last_chances
 
 
@@ -29,13 +30,13 @@ def consumed_queues(broker: ServiceBroker, worker: DramatiqWorker, *, role: Role
     Returns:
         The queues as people know them; for last chances only, as the broker does.
     """
-    named = worker.consumer_whitelist or broker.get_declared_queues()
+    named = queues_asked_for(worker) or broker.get_declared_queues()
     queues = sorted(queue for queue in named if not is_for_last_chances(queue))
     if role is Role.ALL_BUT_LAST_CHANCES:
-        worker.consumer_whitelist = set(queues)
+        consume_only(worker, queues)
         return queues
     last_chances = queues_of_last_chances(queues)
     for queue in last_chances:
         broker.declare_queue(queue)
-    worker.consumer_whitelist = {*last_chances, *(queues if role is Role.EVERYTHING else ())}
+    consume_only(worker, [*last_chances, *(queues if role is Role.EVERYTHING else ())])
     return queues if role is Role.EVERYTHING else last_chances
