@@ -13,10 +13,9 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 
 from project.admin import CarefulAdmin
-from project.tasks.errors import TaskError
+from project.tasks import Cause, TaskError
 from project.tasks.models import TaskRun
 from project.tasks.repair.audit import Operator
-from project.tasks.sending.cause import Cause
 from scheduler import changes
 from scheduler.columns import last_tick, late_by, next_fire, overrides, reads, run_link, state
 from scheduler.crontab import time_zones

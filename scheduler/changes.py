@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.db.models import QuerySet
 
+from project.tasks import Cause
 from project.tasks.repair.audit import Operator, record
-from project.tasks.sending.cause import Cause
 from scheduler.clock import send, set_cursors
 from scheduler.models import Schedule
 from scheduler.sync import record_change, reset_overrides
 
 if TYPE_CHECKING:
-    from project.tasks.sending.message import Message
+    from project.tasks import Message
 
 
 def create(schedule: Schedule, *, by: Operator) -> None:

@@ -16,9 +16,7 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import DateTimeField, Func, Min
 
-from project.tasks.errors import TaskError
-from project.tasks.sending.cause import Cause
-from project.tasks.task import get_task
+from project.tasks import Cause, TaskError, get_task
 from project.values.text import exception_text
 from scheduler.catch_up import due_tick
 from scheduler.crontab import next_fire
@@ -27,7 +25,7 @@ from scheduler.ledger import record
 from scheduler.models import Schedule, Tick
 
 if TYPE_CHECKING:
-    from project.tasks.sending.message import Message
+    from project.tasks import Message
 
 log = structlog.get_logger(__name__)
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 
-from project.tasks.declared import all_declarations
+from project.tasks.declaration import all_declarations
 from project.values.fields import JSONField, LengthField
 from scheduler.crontab import zone
 from scheduler.errors import CronError, ScheduleError, UnknownTimeZoneError

@@ -11,7 +11,7 @@ from django.db.models import Q, Value
 from django.db.models.functions import Now
 from django.urls import NoReverseMatch, reverse
 
-from project.tasks.ids import uuid7_of
+from project.values.ids import uuid7_of
 from project.values.text import utc
 
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from project.tasks.errors import TaskError
-from project.tasks.task import get_task
+from project.tasks import TaskError, get_task
 from scheduler.crontab import next_fire
 from scheduler.errors import ScheduleError
 

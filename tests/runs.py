@@ -6,10 +6,10 @@ from uuid import uuid4
 
 from django.utils import timezone
 
-from project.tasks.ids import uuid7_of
 from project.tasks.models import TaskRun
 from project.tasks.running.claim import Claim
 from project.tasks.sending.cause import Cause
+from project.values.ids import uuid7_of
 
 _DEAD = {"error_type": "ValueError", "error": "broken", "traceback": "Traceback: secret", "fingerprint": "f1"}
 

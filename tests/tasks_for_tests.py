@@ -9,10 +9,10 @@ from asgiref.sync import sync_to_async
 from django.db import connection, connections
 from pydantic import BaseModel
 
+from project.tasks import task
 from project.tasks.errors import PermanentError, ResultUnavailable, RetryLater, TaskCancelled, TimeLimitExceeded
 from project.tasks.running.context import current_run
 from project.tasks.sending.message import Message
-from project.tasks.task import task
 
 
 class Sum(BaseModel):

@@ -6,11 +6,11 @@ from uuid import uuid4
 import pytest
 from dramatiq.worker import Worker
 
+from project.tasks import Call
 from project.tasks.batches import Batch
 from project.tasks.chains import chain
 from project.tasks.errors import TaskFailed
 from project.tasks.models import TaskRun
-from project.tasks.task import Call
 from project.tasks.upkeep.batch_callbacks import settle_batches
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually

@@ -4,18 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from project.tasks import declared
+from project.tasks import declaration, task
 from project.tasks.checks import check_tasks
 from project.tasks.errors import TaskDefinitionError
-from project.tasks.task import task
 from users.models import User
 
 
 @pytest.fixture(autouse=True)
 def only_tasks_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test declare tasks of its own."""
-    monkeypatch.setattr(declared, "_tasks", {})
-    monkeypatch.setattr(declared, "_twice", {})
+    monkeypatch.setattr(declaration, "_tasks", {})
+    monkeypatch.setattr(declaration, "_twice", {})
 
 
 def ids() -> set[str | None]:

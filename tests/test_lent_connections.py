@@ -10,10 +10,10 @@ from django.db import connection, transaction
 from dramatiq.worker import Worker
 
 from project.database.base import DatabaseWrapper
+from project.tasks import task
 from project.tasks.errors import TaskFailed
 from project.tasks.models import TaskRun
 from project.tasks.running.isolation import lent_connection
-from project.tasks.task import task
 
 #: What a session looks like to a task, as far as a task can change it.
 _LOOK = """

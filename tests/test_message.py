@@ -3,9 +3,9 @@
 import pytest
 from dramatiq.worker import Worker
 
+from project.tasks import Task
 from project.tasks.errors import TaskFailed
 from project.tasks.models import TaskRun
-from project.tasks.task import Task
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 

@@ -8,7 +8,7 @@ import pytest
 from dramatiq import Message
 
 from project.broker.broker import ServiceBroker
-from project.tasks.ids import uuid7
+from project.values.ids import uuid7
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from django.db import transaction
 from dramatiq.worker import Worker
 
 from project.broker.broker import ServiceBroker
+from project.tasks import Task
 from project.tasks.errors import OtherWayError
 from project.tasks.models import TaskRun
-from project.tasks.task import Task
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 

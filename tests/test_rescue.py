@@ -7,11 +7,11 @@ from django.utils import timezone
 from dramatiq.worker import Worker as DramatiqWorker
 
 from project.broker.broker import ServiceBroker
-from project.tasks.ids import uuid7
 from project.tasks.models import TaskRun, Worker
 from project.tasks.policy import MAX_DEATHS
 from project.tasks.sending.outbox import relay_once
 from project.tasks.upkeep.dead_workers import remove_silent_workers
+from project.values.ids import uuid7
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 

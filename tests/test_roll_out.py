@@ -14,14 +14,13 @@ from dramatiq.worker import Worker
 
 from project.broker.broker import ServiceBroker
 from project.desk.why import explain
-from project.tasks import declared
+from project.tasks import Task, declaration
 from project.tasks.batches import Batch
 from project.tasks.errors import Misfit, TaskArgumentError
 from project.tasks.models import TaskBatch, TaskRun
 from project.tasks.policy import ROLL_OUT, Policy
 from project.tasks.running.outcomes import record_failure, record_success
 from project.tasks.sending.outbox import publish_on_commit
-from project.tasks.task import Task
 from project.tasks.upkeep.batch_callbacks import settle_batches
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
@@ -34,7 +33,7 @@ def names() -> Iterator[list[str]]:
     names: list[str] = []
     yield names
     for name in names:
-        declared._tasks.pop(name, None)
+        declaration._tasks.pop(name, None)
         get_broker().actors.pop(name, None)
 
 

@@ -11,10 +11,10 @@ from django.db import IntegrityError, connections, transaction
 from dramatiq.worker import Worker
 
 from project.broker.broker import ServiceBroker
+from project.tasks import Task
 from project.tasks.errors import ResultUnavailable, TaskArgumentError, TaskFailed
 from project.tasks.models import TaskRun
 from project.tasks.sending.cause import Cause
-from project.tasks.task import Task
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 

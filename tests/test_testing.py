@@ -4,8 +4,8 @@ import pytest
 from django.db import transaction
 
 from project.registry import registry
+from project.tasks import task
 from project.tasks.errors import TaskArgumentError
-from project.tasks.task import task
 from project.tasks.testing import assert_idempotent
 from tests.people import a_user
 from todo.models import Todo

@@ -8,8 +8,8 @@ from typing import assert_type
 
 from project.health.tasks import PingResult
 from project.registry import registry
+from project.tasks import Message
 from project.tasks.chains import chain
-from project.tasks.task import Message
 from todo.schemas import CleanupResult
 from users.schemas import CleanupSessionsResult
 

@@ -1,7 +1,7 @@
 """The todos' background work."""
 
 from project.names import TaskName
-from project.tasks.task import task
+from project.tasks import task
 from todo import services
 from todo.schemas import CleanupResult
 

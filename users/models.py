@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Upper
 from django.utils import timezone
 
-from project.tasks.ids import uuid7
+from project.values.ids import uuid7
 
 NAME_CONSTRAINT = "user_username_any_case"
 EMAIL_CONSTRAINT = "user_email_any_case"

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from project.names import TaskName
-from project.tasks.task import task
+from project.tasks import task
 from users import logins
 from users.schemas import CleanupSessionsResult, ClearExpiredLoginsResult
 from users.sessions import delete_old_sessions

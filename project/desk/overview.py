@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from project.tasks.declared import all_declarations
+from project.tasks.declaration import all_declarations
 from project.tasks.models import PausedQueue, Worker
 from project.tasks.sending.last_chances import is_for_last_chances
 from project.tasks.upkeep.dead_workers import DEAD_AFTER

@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.db import connection
 from django.utils import timezone
 
-from project.tasks.ids import first_uuid7
+from project.values.ids import first_uuid7
 
 #: What "lately" means.
 RECENT = timedelta(hours=1)

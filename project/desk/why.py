@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from project.broker.service import BROKER_ERRORS, broker
 from project.desk.overview import living_workers
-from project.tasks.declared import all_declarations
+from project.tasks.declaration import all_declarations
 from project.tasks.errors import Misfit, RetryLater
 from project.tasks.models import PausedQueue, TaskRun, Worker
 from project.tasks.policy import MAX_DEATHS

@@ -19,9 +19,8 @@ from project.drill.options import Options
 from project.drill.outages import Outages
 from project.drill.processes import Processes
 from project.drill.tasks import execute, refuse
-from project.tasks.batches import Batch
-from project.tasks.ids import uuid7
-from project.tasks.sending.cause import Cause, caused_by
+from project.tasks import Batch, Cause, caused_by
+from project.values.ids import uuid7
 
 #: Seconds to wait at most for worker processes that live.
 _LONGEST_WAIT = 60.0

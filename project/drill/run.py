@@ -20,10 +20,10 @@ from project.drill.processes import Processes
 from project.drill.report import Report, report
 from project.drill.tasks import execute
 from project.embedded.server import Server
-from project.tasks.ids import uuid7
 from project.tasks.models import TaskBatch, TaskRun
 from project.tasks.policy import MAX_DEATHS
 from project.tasks.running.database import insist
+from project.values.ids import uuid7
 
 #: So many runs wait at most, so that the work lasts as long as the chaos.
 BACKLOG = 300

@@ -8,9 +8,8 @@ from uuid import uuid4
 from dramatiq.threading import Interrupt
 
 from project.drill import executions
-from project.tasks.running.context import current_run
+from project.tasks import current_run, task
 from project.tasks.running.database import insist
-from project.tasks.task import task
 
 #: A queue of its own, so that no other worker takes its runs and its workers take no others.
 QUEUE = "drill"

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from project.names import TaskName
-from project.tasks.task import task
+from project.tasks import task
 
 
 class PingResult(BaseModel):

@@ -11,11 +11,11 @@ from django.db import transaction
 from django.db.models import Count
 
 from project.tasks.declaration import Call
-from project.tasks.ids import uuid7
 from project.tasks.models import TaskBatch, TaskRun
 from project.tasks.sending.cause import current_cause
 from project.tasks.sending.options import Options
 from project.tasks.sending.sending import send_runs
+from project.values.ids import uuid7
 from project.values.storable import storable
 
 

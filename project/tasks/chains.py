@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, cast, overload
 
-from project.tasks.declaration import Call, Declaration
-from project.tasks.declared import declaration_of
+from project.tasks.declaration import Call, Declaration, declaration_of
 from project.tasks.errors import TaskDefinitionError
-from project.tasks.ids import uuid7
 from project.tasks.sending.message import Message
 from project.tasks.sending.options import Options
 from project.tasks.sending.sending import send_runs
+from project.values.ids import uuid7
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -11,10 +11,9 @@ from django.core.checks import CheckMessage, Error, register
 from django.db import models
 
 from project.names import TaskName
-from project.tasks.declaration import Declaration
-from project.tasks.declared import all_declarations, declared_twice
+from project.tasks.actor import Task
+from project.tasks.declaration import Declaration, all_declarations, declared_twice
 from project.tasks.errors import TaskDefinitionError
-from project.tasks.task import Task
 
 _DOTTED = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 

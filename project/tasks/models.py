@@ -9,8 +9,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from project.tasks.ids import uuid7
 from project.tasks.operator_models import BulkRetry, OperatorAction, PausedQueue
+from project.values.ids import uuid7
 
 __all__ = ["BulkRetry", "OperatorAction", "PausedQueue", "TaskAttempt", "TaskBatch", "TaskRun", "Worker"]
 

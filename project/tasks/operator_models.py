@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from project.tasks.ids import uuid7
+from project.values.ids import uuid7
 
 
 class BulkRetry(models.Model):

@@ -13,7 +13,7 @@ from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.db import connection, models, transaction
 
-from project.tasks.task import Task
+from project.tasks.actor import Task
 
 _WRITE = re.compile(r"\s*(INSERT|UPDATE|DELETE|MERGE|TRUNCATE|COPY|WITH)\b", re.IGNORECASE)
 _UNWINDING = re.compile(r"\s*(ROLLBACK|RELEASE|SAVEPOINT)\b", re.IGNORECASE)

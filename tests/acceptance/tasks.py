@@ -11,8 +11,8 @@ from pathlib import Path
 
 from dramatiq import get_broker
 
+from project.tasks import task
 from project.tasks.running.context import current_run
-from project.tasks.task import task
 from tests.eventually import eventually
 
 _SOON = timedelta(milliseconds=10)

@@ -7,7 +7,7 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-import project.tasks.ids
+import project.values.ids
 
 
 class Migration(migrations.Migration):
@@ -98,7 +98,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=project.tasks.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=project.values.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 (

@@ -8,10 +8,10 @@ from django.contrib.admin.widgets import AdminSplitDateTime
 from django.forms.fields import InvalidJSONInput
 
 from project.desk.overview import queues_now
+from project.tasks import get_task
 from project.tasks.errors import TaskError
 from project.tasks.models import TaskRun
 from project.tasks.repair.bulk import MOST_IN_A_STEP
-from project.tasks.task import get_task
 from project.values.fields import InstantField, JSONField
 
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from project.desk.admin.read_only import MOST_PAGED, BoundedPaginator
-from project.tasks.declared import all_declarations
+from project.tasks.declaration import all_declarations
 from project.tasks.models import TaskRun
 from project.tasks.repair.filters import RunFilter
 

@@ -14,6 +14,7 @@ from project.database.clock import database_now
 from project.desk.console.output import Answer
 from project.desk.console.read import filter_of
 from project.desk.overview import queues_now
+from project.tasks import Call, get_task
 from project.tasks.errors import ResultTimeout, RunStateError, TaskError, TaskFailed
 from project.tasks.models import TaskRun
 from project.tasks.repair import operations
@@ -24,7 +25,6 @@ from project.tasks.sending.cause import Cause
 from project.tasks.sending.message import Message
 from project.tasks.sending.options import Options
 from project.tasks.sending.sending import send_runs
-from project.tasks.task import Call, get_task
 from project.tasks.upkeep.pruning import prune as prune_history
 
 

@@ -5,7 +5,7 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-import project.tasks.ids
+import project.values.ids
 
 
 class Migration(migrations.Migration):
@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=project.tasks.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=project.values.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("kind", models.CharField(choices=[("worker", "worker"), ("scheduler", "scheduler")], max_length=10)),
@@ -81,7 +81,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=project.tasks.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=project.values.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("name", models.CharField(blank=True, max_length=100)),
@@ -115,7 +115,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=project.tasks.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=project.values.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("task", models.CharField(max_length=100)),

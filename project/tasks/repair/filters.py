@@ -9,9 +9,9 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from pydantic import BaseModel, ConfigDict
 
-from project.tasks.ids import first_uuid7
 from project.tasks.models import TaskRun
 from project.values.fields import Instant
+from project.values.ids import first_uuid7
 
 StateName = Literal[
     "pending", "queued", "running", "retrying", "succeeded", "dead", "cancelled", "expired", "discarded"

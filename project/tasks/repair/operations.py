@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from project.database.clock import database_now
-from project.tasks.declared import declaration_of
+from project.tasks.declaration import declaration_of
 from project.tasks.errors import RunStateError
 from project.tasks.models import TaskRun
 from project.tasks.policy import Policy

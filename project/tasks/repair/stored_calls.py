@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from project.tasks.declared import declaration_of
+from project.tasks.declaration import declaration_of
 from project.tasks.errors import TaskError
 from project.tasks.models import TaskBatch, TaskRun
 

@@ -56,6 +56,18 @@ def current_run() -> RunContext | None:
     return _context.get()
 
 
+def report_progress(fraction: float, note: str = "") -> None:
+    """Show on the run's page how far this task has come; outside of a durable task in a worker it does nothing.
+
+    Args:
+        fraction: 0 to 1.
+        note: At most 200 characters.
+    """
+    run = current_run()
+    if run is not None:
+        run.report_progress(fraction, note)
+
+
 @contextmanager
 def running_as(claim: Claim, *, time_limit: timedelta, give_up: Callable[[], object]) -> Iterator[None]:
     """Make the claimed run the current one, and let it be interrupted."""

@@ -15,7 +15,7 @@ from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseError
 from django.db.models.functions import Now
 
-from project.tasks.declared import declaration_of
+from project.tasks.declaration import declaration_of
 from project.tasks.errors import TaskArgumentError, UnknownTaskError
 from project.tasks.models import TaskRun
 from project.tasks.sending.cause import current_cause

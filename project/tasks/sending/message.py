@@ -11,7 +11,7 @@ import dramatiq
 from asgiref.sync import sync_to_async
 from django.db import connection
 
-from project.tasks.declared import declaration_of
+from project.tasks.declaration import declaration_of
 from project.tasks.errors import OtherWayError, ResultTimeout, ResultUnavailable, TaskFailed, WaitInTask
 from project.tasks.models import TaskRun
 from project.tasks.sending.in_task import is_in_task

@@ -11,10 +11,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from project.broker.service import broker
-from project.tasks.declaration import Call
-from project.tasks.declared import declaration_of
+from project.tasks.declaration import Call, declaration_of
 from project.tasks.errors import TaskArgumentError, UnknownTaskError
-from project.tasks.ids import uuid7
 from project.tasks.models import TaskRun
 from project.tasks.sending.cause import Cause, current_cause
 from project.tasks.sending.expiry import LAST_START, last_starts
@@ -22,6 +20,7 @@ from project.tasks.sending.insert import NewRun, insert_runs, insert_unless_unfi
 from project.tasks.sending.message import Message
 from project.tasks.sending.options import Options
 from project.tasks.sending.outbox import message_of, publish_on_commit
+from project.values.ids import uuid7
 
 _NO_TIME = timedelta(0)
 

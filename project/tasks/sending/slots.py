@@ -14,7 +14,7 @@ from typing import Final
 from django.db import connection
 
 from project.database.prepared_statements import run_prepared
-from project.tasks.declared import all_declarations
+from project.tasks.declaration import all_declarations
 from project.tasks.models import TaskRun
 
 #: Published at once of what is limited no more, but was when it was sent.

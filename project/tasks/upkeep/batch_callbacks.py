@@ -11,10 +11,10 @@ from django.db.models.functions import Now
 
 from project.database.one_by_one import one_by_one
 from project.tasks.batches import Batch
-from project.tasks.ids import uuid7
 from project.tasks.models import TaskBatch, TaskRun
 from project.tasks.sending.callbacks import bury, send_or_bury
 from project.tasks.sending.cause import Cause, caused_by
+from project.values.ids import uuid7
 
 
 def settle_batches() -> int:

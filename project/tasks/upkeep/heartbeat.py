@@ -10,12 +10,12 @@ import structlog
 
 from project.database.prepared_statements import run_prepared
 from project.tasks.errors import ClaimLost, TaskCancelled
-from project.tasks.ids import uuid7
 from project.tasks.models import TaskRun, Worker
 from project.tasks.running.execution import executing_here
 from project.tasks.running.interrupts import interrupts
 from project.tasks.running.this_worker import this_worker
 from project.tasks.upkeep.dead_workers import LONGEST_GAP, free_runs
+from project.values.ids import uuid7
 from project.values.storable import storable
 
 log = structlog.get_logger(__name__)

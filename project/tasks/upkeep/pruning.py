@@ -12,8 +12,8 @@ from django.utils import timezone
 from pydantic import BaseModel, ConfigDict
 
 from project.database.locks import unlocked
-from project.tasks.ids import first_uuid7
 from project.tasks.models import TaskBatch, TaskRun
+from project.values.ids import first_uuid7
 
 #: How many runs one transaction deletes.
 BATCH = 5000

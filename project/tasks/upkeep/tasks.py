@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.conf import settings
 
 from project.names import TaskName
-from project.tasks.task import task
+from project.tasks.actor import task
 from project.tasks.upkeep import pruning
 from project.tasks.upkeep.pruning import PruneResult
 

@@ -12,9 +12,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 
-from project.tasks.errors import TaskError
+from project.tasks import Cause, TaskError
 from project.tasks.repair.audit import Operator
-from project.tasks.sending.cause import Cause
 from scheduler import changes
 from scheduler.errors import ScheduleError
 from scheduler.models import Schedule

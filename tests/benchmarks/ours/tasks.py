@@ -1,6 +1,6 @@
 """The measured tasks, as an application declares them."""
 
-from project.tasks.task import task
+from project.tasks import task
 from tests.benchmarks.systems import stamps
 
 

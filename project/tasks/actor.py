@@ -13,8 +13,7 @@ from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from dramatiq.asyncio import async_to_sync as run_in_event_loop
 from dramatiq.broker import get_broker
 
-from project.tasks.declaration import Call, Declaration
-from project.tasks.declared import all_declarations, declaration_of, declare
+from project.tasks.declaration import Call, Declaration, all_declarations, declaration_of, declare
 from project.tasks.policy import Policy
 from project.tasks.running.execution import execute, take_delivery
 from project.tasks.running.isolation import giving_back
@@ -28,7 +27,6 @@ from project.tasks.signature import TaskSignature
 if TYPE_CHECKING:
     from dramatiq.broker import Broker
 
-__all__ = ["Call", "Message", "Sender", "Task", "all_tasks", "get_task", "task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,6 +72,7 @@ class Task(dramatiq.Actor[P, R]):
         signature = TaskSignature(name=name, fn=fn)
         self.declaration = Declaration(name=name, policy=policy, signature=signature, function=self.fn)
         if declare(self.declaration):
+            _tasks[self.declaration] = self
             super().__init__(
                 self.fn,
                 broker=broker,
@@ -164,6 +163,9 @@ class Task(dramatiq.Actor[P, R]):
         self.signature.to_json(args, kwargs)
 
 
+_tasks: dict[Declaration, Task[..., Any]] = {}
+
+
 def get_task(name: str) -> Task[..., Any]:
     """Return the task of that name.
 
@@ -179,7 +181,7 @@ def all_tasks() -> dict[str, Task[..., Any]]:
 
 
 def _task_of(declaration: Declaration) -> Task[..., Any]:
-    return cast("Task[..., Any]", get_broker().get_actor(declaration.name))
+    return _tasks[declaration]
 
 
 class TaskDecorator(Protocol):
