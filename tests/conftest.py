@@ -13,6 +13,8 @@ from dramatiq.worker import Worker
 from project.broker.broker import ServiceBroker
 from project.tasks.models import Worker as WorkerRow
 from project.tasks.running.this_worker import this_worker
+from scheduler.clock import Clock
+from scheduler.models import Schedule
 from tests import tasks_for_tests
 
 LONG_AGO = timezone.now() - timedelta(hours=1)
@@ -42,6 +44,18 @@ def judge(db: None, monkeypatch: pytest.MonkeyPatch) -> WorkerRow:
     judge = WorkerRow.objects.create(kind="worker", hostname="judge", pid=os.getpid(), listening_since=LONG_AGO)
     monkeypatch.setattr(this_worker, "id", judge.id)
     return judge
+
+
+@pytest.fixture
+def no_schedules(db: None) -> None:
+    """Start without the schedules that code declares."""
+    Schedule.objects.all().delete()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of one scheduler process."""
+    return Clock(sender="test:1")
 
 
 @pytest.fixture

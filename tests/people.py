@@ -28,6 +28,24 @@ def staff(*permissions: str) -> User:
     return user
 
 
+def signed_in(*permissions: str) -> Client:
+    """Sign somebody in to the admin who has these permissions, by their codenames."""
+    client = Client()
+    client.force_login(staff(*permissions))
+    return client
+
+
+def an_operator() -> Client:
+    """Sign somebody in to the admin who may repair runs and look at everything about them."""
+    tables = ("taskrun", "bulkretry", "pausedqueue", "worker", "taskbatch", "operatoraction")
+    return signed_in("change_taskrun", *(f"view_{table}" for table in tables))
+
+
+def a_viewer() -> Client:
+    """Sign somebody in to the admin who may look at runs, and change nothing."""
+    return signed_in("view_taskrun", "view_bulkretry", "view_pausedqueue")
+
+
 class Api:
     """A client of the HTTP API, at an address of its own, so that no test uses up another's throttle.
 

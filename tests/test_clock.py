@@ -13,19 +13,7 @@ from scheduler.clock import Clock
 from scheduler.models import Schedule, Tick
 from tests.schedules import database_now, schedule, sent
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def no_schedules(transactional_db: None, broker: object) -> None:
-    """Start without the declared schedules."""
-    Schedule.objects.all().delete()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """The clock of one process."""
-    return Clock(sender="test:1")
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "no_schedules")]
 
 
 def test_a_due_schedule_is_sent_once(clock: Clock) -> None:

@@ -10,19 +10,7 @@ from scheduler.clock import Clock
 from scheduler.models import Schedule, Tick
 from tests.schedules import database_now, schedule, sent
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def no_schedules(transactional_db: None, broker: object) -> None:
-    """Start without the declared schedules."""
-    Schedule.objects.all().delete()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """The clock of one process."""
-    return Clock(sender="test:1")
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "no_schedules")]
 
 
 def test_ticks_missed_by_more_than_a_minute_become_one(clock: Clock) -> None:

@@ -10,13 +10,7 @@ from scheduler.clock import Clock
 from scheduler.ledger import lateness_report, prune
 from scheduler.models import Schedule, Tick
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def no_schedules(transactional_db: None, broker: object) -> None:
-    """Start without the declared schedules."""
-    Schedule.objects.all().delete()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "no_schedules")]
 
 
 def due(by: timedelta, **values: Any) -> Schedule:

@@ -4,15 +4,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
 from project.broker.broker import ServiceBroker
 from project.desk.failures import failure_groups
-from project.tasks.models import TaskRun
+from project.tasks.models import TaskRun, Worker
+from project.tasks.repair.audit import Operator
+from project.tasks.repair.pauses import pause_queue
 from scheduler.models import Schedule, Tick
-from tests.people import a_user
+from tests.people import signed_in
 from tests.runs import a_run, an_old_run
 
 pytestmark = pytest.mark.django_db
@@ -26,12 +27,8 @@ def empty(broker: ServiceBroker) -> None:
     Schedule.objects.all().delete()
 
 
-def shown() -> Any:
-    user = a_user(is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename="view_taskrun"))
-    client = Client()
-    client.force_login(user)
-    return client.get(PAGE)
+def shown(*permissions: str) -> Any:
+    return signed_in(*(permissions or ("view_taskrun",))).get(PAGE)
 
 
 def tiles() -> dict[str, int]:
@@ -116,3 +113,60 @@ def test_a_schedule_that_is_overdue_off_or_broken_says_so_first() -> None:
     assert word() == "broken"
     Schedule.objects.filter(id=schedule.id).update(enabled=False)
     assert word() == "off"
+
+
+def test_queues_show_what_waits_and_why_nothing_starts() -> None:
+    a_run("queued", run_after=timezone.now() - timedelta(minutes=10))
+    pause_queue("maintenance", by=Operator("grace", "admin"), reason="moving house")
+    page = shown().content.decode()
+    for text in ("10 min ago", "no worker", "moving house (grace)"):
+        assert text in page
+
+
+def test_buttons_are_for_those_who_may_press_them() -> None:
+    a_run()
+    assert "Retry all" not in shown("view_taskrun").content.decode()
+    page = shown("change_taskrun").content.decode()
+    assert "Retry all" in page
+    assert "/admin/tasks/pausedqueue/pause/?queue=default" in page
+
+
+def test_tasks_show_what_they_did_in_the_past_hour() -> None:
+    started = timezone.now()
+    a_run("succeeded", started_at=started, finished_at=started + timedelta(milliseconds=40))
+    a_run(failures=3)
+    ((task, median, _),) = shown().context["tasks"]
+    assert (task.task, task.sent, task.succeeded, task.dead, task.failing) == ("tests.add", 2, 1, 1, 1)
+    assert median == "40 ms"
+
+
+def test_schedules_show_whether_they_are_late() -> None:
+    Schedule.objects.all().delete()
+    late = Schedule.objects.create(name="late", task="ping", cron="* * * * *")
+    Schedule.objects.filter(id=late.id).update(next_fire_at=timezone.now() - timedelta(minutes=5))
+    assert [row.is_late for row, _, _ in shown().context["schedules"]] == [True]
+
+
+def test_the_page_takes_as_many_queries_for_many_rows_as_for_few(django_assert_num_queries: Any) -> None:
+    client = signed_in("view_taskrun")
+    a_run()
+    queries = 12
+    with django_assert_num_queries(queries):
+        client.get(PAGE)
+    for number in range(10):
+        a_run(fingerprint=str(number), task=f"tests.{number}", queue=str(number))
+        a_run("queued", queue=f"q{number}")
+        Worker.objects.create(kind="worker", hostname="host", pid=number, queues=["default"])
+        Schedule.objects.create(name=str(number), task="ping", cron="* * * * *")
+    with django_assert_num_queries(queries):
+        client.get(PAGE)
+
+
+def test_the_page_is_for_those_who_may_see_runs() -> None:
+    assert shown("view_user").status_code == 403
+    assert "/admin/login/" in Client().get(PAGE)["Location"]
+
+
+def test_the_admin_leads_to_the_page() -> None:
+    assert PAGE in signed_in("view_taskrun").get("/admin/").content.decode()
+    assert PAGE not in signed_in("view_user").get("/admin/").content.decode()

@@ -6,7 +6,6 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
@@ -15,7 +14,7 @@ from project.broker.broker import ServiceBroker
 from project.tasks.models import BulkRetry, TaskBatch, TaskRun
 from project.tasks.repair.bulk import step_bulk_retries
 from project.tasks.repair.filters import RunFilter
-from tests.people import Api, a_user
+from tests.people import Api, an_operator, staff
 from tests.runs import a_run, an_old_run
 
 pytestmark = pytest.mark.django_db
@@ -43,12 +42,7 @@ def empty(broker: ServiceBroker) -> None:
 
 @pytest.fixture
 def operator() -> Client:
-    user = a_user(is_staff=True)
-    codenames = ("change_taskrun", "view_taskrun", "view_bulkretry")
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    client = Client()
-    client.force_login(user)
-    return client
+    return an_operator()
 
 
 def listed(client: Client, **query: str) -> list[TaskRun]:
@@ -158,8 +152,7 @@ def test_runs_that_cannot_be_retried_are_not_asked_about(operator: Client) -> No
 
 
 def test_a_filter_that_does_not_exist_is_refused_over_http() -> None:
-    user = a_user(is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename="view_taskrun"))
+    user = staff("view_taskrun")
     a_run()
     assert len(Api(user).get("/v1/tasks?state=dead&limit=1").json()["tasks"]) == 1
     answer = Api(user).get("/v1/tasks?bulk=1")

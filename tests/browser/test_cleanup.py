@@ -7,21 +7,13 @@ from dramatiq.worker import Worker
 from playwright.sync_api import Page, expect
 
 from project.tasks.models import TaskRun
+from tests.browser.people import sign_in
 from tests.eventually import eventually
 from tests.people import PASSWORD, a_user
 from todo.models import Todo
 from todo.services import create_todo
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def sign_in(page: Page) -> None:
-    a_user("root", is_staff=True, is_superuser=True)
-    page.goto("/admin/")
-    page.get_by_label("Username").fill("root")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_text("Site administration")).to_be_visible()
 
 
 def succeeded() -> bool:

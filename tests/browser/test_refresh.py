@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from project.tasks.models import TaskRun
-from tests.browser.test_cleanup import sign_in
+from tests.browser.people import sign_in
 from tests.runs import a_run
 
 pytestmark = pytest.mark.django_db(transaction=True)

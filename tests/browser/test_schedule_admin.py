@@ -10,19 +10,10 @@ from playwright.sync_api import Page, expect
 from scheduler.models import Schedule, Tick
 from tests.acceptance.conftest import service  # noqa: F401 - a fixture
 from tests.acceptance.processes import Service
+from tests.browser.people import sign_in
 from tests.eventually import eventually
-from tests.people import PASSWORD, a_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def sign_in(page: Page) -> None:
-    a_user("root", is_staff=True, is_superuser=True)
-    page.goto("/admin/")
-    page.get_by_label("Username").fill("root")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_text("Site administration")).to_be_visible()
 
 
 def make_due(name: str) -> None:

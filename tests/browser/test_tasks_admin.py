@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from project.tasks.models import BulkRetry, PausedQueue, TaskRun, Worker
 from tests import tasks_for_tests as tasks
-from tests.browser.test_cleanup import sign_in
+from tests.browser.people import sign_in
 from tests.runs import a_run
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,26 +10,28 @@ from django.test import Client
 from django.utils import timezone
 from dramatiq.worker import Worker as DramatiqWorker
 
-from project.broker.broker import ServiceBroker
 from project.desk.admin.run_page import run_context
 from project.tasks.models import TaskAttempt, TaskRun, Worker
 from project.tasks.repair import operations
 from project.tasks.repair.audit import Operator
+from project.tasks.repair.pauses import pause_queue
 from project.tasks.upkeep.dead_workers import remove_workers
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
-from tests.people import a_user
+from tests.people import a_user, a_viewer, an_operator
 from tests.runs import a_run
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
+RUNS = "/admin/tasks/taskrun/"
 GRACE = Operator("grace", "admin")
+#: An id that no run has; the same in each process of a parallel test run.
+NOBODYS_RUN = "05eb3675-2496-416e-8d23-2664334bbe08"
 NOON = datetime.fromisoformat("2026-03-01T12:00:00Z")
 
 
-@pytest.fixture(autouse=True)
-def empty(broker: ServiceBroker) -> None:
-    """Start with an empty broker."""
+def page(client: Client, run: TaskRun) -> str:
+    return client.get(f"{RUNS}{run.id}/change/").content.decode()
 
 
 def told(run: TaskRun, rf: Any) -> list[str]:
@@ -119,3 +121,54 @@ def test_an_attempt_that_ended_with_its_worker_names_the_host_and_the_process() 
     run = a_run("running", worker_id=dead.id, started_at=long_ago)
     remove_workers([dead])
     assert run.failed_attempts.get().worker == "mill:77"
+
+
+def test_the_page_of_a_dead_run_shows_its_error_every_failed_attempt_and_its_cause() -> None:
+    run = a_run(user=a_user("ada"), request_id="req-1", schedule="nightly", parent_id=a_run().id)
+    TaskAttempt.objects.create(run=run, number=1, error_type="OSError", error="first <b>", traceback="tb 1")
+    shown = page(a_viewer(), run)
+    for text in ("ValueError", "Traceback: secret", "OSError", "first &lt;b&gt;", "tb 1", "ada", "req-1", "nightly"):
+        assert text in shown
+    assert str(run.parent_id) in shown
+
+
+def test_the_page_of_a_waiting_run_says_what_it_waits_for_and_refreshes() -> None:
+    pause_queue("default", by=GRACE, reason="peer down")
+    shown = page(a_viewer(), a_run("queued"))
+    assert "paused by grace" in shown
+    assert 'data-refresh-seconds="2"' in shown
+
+
+def test_the_page_of_a_run_that_has_ended_stays_as_it_is() -> None:
+    shown = page(a_viewer(), a_run("succeeded", result={"total": 2}))
+    assert "&quot;total&quot;: 2" in shown
+    assert "data-refresh-seconds" not in shown
+
+
+def test_the_page_shows_progress_and_children() -> None:
+    run = a_run("running", progress=0.42, progress_note="21 of 50", started_at=timezone.now())
+    child = a_run("succeeded", parent_id=run.id)
+    shown = page(a_viewer(), run)
+    assert "42% 21 of 50" in shown
+    assert str(child.id) in shown
+
+
+def test_the_page_tells_who_did_what_to_the_run() -> None:
+    run = a_run()
+    an_operator().post(f"{RUNS}{run.id}/discard/", {"reason": "duplicate"})
+    assert "duplicate" in page(a_viewer(), run)
+
+
+def test_the_page_takes_as_many_queries_for_a_long_story_as_for_a_short_one(django_assert_num_queries: Any) -> None:
+    client, short, long = a_viewer(), a_run(), a_run(user=a_user())
+    for number in range(20):
+        TaskAttempt.objects.create(run=long, number=number, error_type="E", worker="w")
+        a_run("succeeded", parent_id=long.id)
+    for run in (short, long):
+        with django_assert_num_queries(8):
+            page(client, run)
+
+
+@pytest.mark.parametrize("run_id", ["7", NOBODYS_RUN])
+def test_a_run_that_does_not_exist_has_no_page(run_id: str) -> None:
+    assert a_viewer().get(f"{RUNS}{run_id}/change/").status_code == 404
