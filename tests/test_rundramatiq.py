@@ -55,7 +55,7 @@ def test_the_supervisor_gets_what_concerns_the_pool_and_each_worker_the_rest() -
     assert supervisor.endswith(f"-m project.pool.supervisor {pool}")
     assert "--max-runs 1000 --max-memory 512 --threads 5 --worker-shutdown-timeout 50000 --skip-logging" in worker
     assert worker.endswith("--path . --queues a b")
-    assert "project.pool.worker_process:load" in worker
+    assert "-m project.pool.worker_process " in worker
     assert "todo.tasks" in worker
 
 

@@ -1,4 +1,7 @@
-"""What a worker process and the supervisor of its pool have to say to each other."""
+"""What a worker process does for its pool: it tells the supervisor how it is, and frees what dead processes held.
+
+It is the one file of the pool that knows rows.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,22 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import structlog
-from dramatiq.broker import Broker, MessageProxy
+from dramatiq.broker import Broker, MessageProxy, get_broker
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Middleware
 
 from project.broker.addresses import lost_connections
 from project.broker.dramatiq_internals import consumed_queues
 from project.pool.connection import SupervisorConnection
+from project.pool.last_chances import LeaveWhenIdle, ReportLastChances
 from project.pool.protocol import Freed, FreeRunsOf, Names, Ready, ReplaceMe
 from project.tasks.models import TaskRun, Worker
 from project.tasks.running.database import insist
 from project.tasks.running.this_worker import this_worker
 from project.tasks.sending.last_chances import queues_of_last_chances
 from project.tasks.upkeep.dead_workers import free_runs, remove_workers
+from project.tasks.upkeep.process import WorkerProcess
+from project.tasks.upkeep.roles import Role
 
 if TYPE_CHECKING:
     from dramatiq.worker import Worker as DramatiqWorker
@@ -30,11 +36,28 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_MEBIBYTE = 1024 * 1024
+_MEBIBYTE = 1024 * 1024  # bytes
 
 
-class Membership(Middleware):
-    """Tells the supervisor when this process works and when it should be replaced, and buries who died.
+def join_pool(connection: SupervisorConnection, *, only_last_chances: bool, max_runs: int, max_memory: int) -> Broker:
+    """Prepare the broker for a worker process of a pool, once Django is set up, and return it.
+
+    Args:
+        connection: To the supervisor.
+        only_last_chances: Whether the process runs last chances and nothing else, or all but those.
+        max_runs: After how many messages the process asks to be replaced; 0 for never.
+        max_memory: Above how many MiB it does; 0 for never.
+    """
+    broker = get_broker()
+    (process,) = [middleware for middleware in broker.middleware if isinstance(middleware, WorkerProcess)]
+    process.role = Role.LAST_CHANCES if only_last_chances else Role.ALL_BUT_LAST_CHANCES
+    broker.add_middleware(LeaveWhenIdle() if only_last_chances else ReportLastChances(connection))
+    broker.add_middleware(Member(connection, max_runs=max_runs, max_memory=max_memory))
+    return broker
+
+
+class Member(Middleware):
+    """Tells the supervisor when this process works and when to replace it, and frees what dead processes held.
 
     Args:
         connection: To the supervisor.
@@ -65,7 +88,7 @@ class Membership(Middleware):
     def _free(self, dead: Names, broker: ServiceBroker, queues: list[str]) -> None:
         """Free at once what a process held that is dead for certain: the runs it had claimed, the messages it took."""
         freed = insist(lambda: _free_runs_of(dead.worker_id))
-        log.warning("dead_worker_buried", worker_id=str(dead.worker_id), runs=freed)
+        log.warning("dead_worker_removed", worker_id=str(dead.worker_id), runs=freed)
         _give_back_from(dead.broker_id, broker=broker, queues=queues)
         self._connection.say(Freed(dead))
 
@@ -98,8 +121,8 @@ def resident_bytes() -> int:
 
 def _free_runs_of(worker_id: UUID) -> int:
     # Its row may be gone already, and what it had claimed not yet freed.
-    buried = remove_workers(Worker.objects.filter(id=worker_id))
-    return buried + free_runs(TaskRun.objects.filter(worker_id=worker_id))
+    freed = remove_workers(Worker.objects.filter(id=worker_id))
+    return freed + free_runs(TaskRun.objects.filter(worker_id=worker_id))
 
 
 def _give_back_from(broker_id: str, *, broker: ServiceBroker, queues: list[str]) -> None:

@@ -9,35 +9,55 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from datetime import timedelta
 
-from dramatiq.cli import RET_KILLED
+from dramatiq.cli import RET_KILLED, try_unblock_signals
 
-#: Seconds that threads which nobody stopped, such as those that tasks left behind, may hold the process up.
-LEFT_BEHIND = 5.0
+#: How long threads that nobody stopped, such as those that tasks left behind, may hold the process up: long enough for
+#: the last lines of a log, shorter than any supervisor's patience.
+LEFT_BEHIND = timedelta(seconds=5)
+#: Its number: `sys.stderr` may be anything by then.
+_STDERR = 2
 
 
-def end_at_second_sigterm() -> None:
-    """End this process the moment a second SIGTERM comes, whatever it is doing.
+class StopRequests:
+    """Counts the requests to stop, and ends this process at the second SIGTERM, whatever it is doing.
 
-    A thread of its own looks for it: the main one may wait for a name server, which no signal interrupts. And it
-    leaves no way for other threads to hold it up, as `sys.exit` would.
+    A thread of its own does, from the numbers that the interpreter writes into a socket the moment a signal comes: the
+    main thread may wait for a name server, which no signal interrupts. And it leaves no way for other threads to hold
+    it up, as `sys.exit` would.
+
+    Attributes:
+        asked: Set at the first request.
     """
-    incoming, outgoing = socket.socketpair()
-    outgoing.setblocking(False)
-    signal.set_wakeup_fd(outgoing.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_count, args=[incoming, outgoing], name="signals", daemon=True).start()
 
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self._incoming, self._outgoing = socket.socketpair()
+        self._outgoing.setblocking(False)
+        signal.set_wakeup_fd(self._outgoing.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._count, name="signals", daemon=True).start()
 
-def drain_once() -> None:
-    """Have Dramatiq hear of the first request only: to it a SIGHUP that follows a SIGTERM would be the second one."""
-    asked = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        _pass_on_the_first(number, asked)
+    def listen(self) -> None:
+        """Take signals for requests, from the main thread; those that were blocked until now come at once."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # A signal that nobody handles is not written into the socket; and others may put handlers before this one.
+            signal.signal(number, lambda _number, _frame: None)
+        try_unblock_signals()
+
+    def _count(self) -> None:
+        sigterms = 0
+        while sigterms < 2:  # noqa: PLR2004 - the second one
+            numbers = self._incoming.recv(64)
+            sigterms += numbers.count(signal.SIGTERM)
+            if sigterms or signal.SIGHUP in numbers:
+                self.asked.set()
+        os.write(_STDERR, b"Told to stop a second time: ending now, what ran here is tried again.\n")
+        os._exit(RET_KILLED)
 
 
 @contextmanager
@@ -51,25 +71,6 @@ def ending_in_time() -> Iterator[None]:
         code = end.code
         raise
     finally:
-        last_moment = threading.Timer(LEFT_BEHIND, os._exit, [code if isinstance(code, int) else 1])
+        last_moment = threading.Timer(LEFT_BEHIND.total_seconds(), os._exit, [code if isinstance(code, int) else 1])
         last_moment.daemon = True
         last_moment.start()
-
-
-def _count(incoming: socket.socket, _kept_open: socket.socket) -> None:
-    requests = 0
-    while requests < 2:  # noqa: PLR2004 - a second one
-        requests += incoming.recv(64).count(signal.SIGTERM)
-    os.write(sys.stderr.fileno(), b"Told to stop a second time: ending now, what ran here is tried again.\n")
-    os._exit(RET_KILLED)
-
-
-def _pass_on_the_first(number: signal.Signals, asked: threading.Event) -> None:
-    previous = signal.getsignal(number)
-
-    def hear(received: int, frame: FrameType | None) -> None:
-        if not asked.is_set() and callable(previous):
-            asked.set()
-            previous(received, frame)
-
-    signal.signal(number, hear)

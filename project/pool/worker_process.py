@@ -1,4 +1,7 @@
-"""One worker process of a pool: Dramatiq's own, with a line to its supervisor in the place of standard input."""
+"""One worker process of a pool: `python -m project.pool.worker_process`, started by the supervisor.
+
+Its command line is Dramatiq's own, and a few options of ours. Its standard input is the connection to the supervisor.
+"""
 
 from __future__ import annotations
 
@@ -6,81 +9,87 @@ import argparse
 import io
 import os
 import sys
-import threading
 from collections.abc import Sequence
-from contextlib import nullcontext
-from types import SimpleNamespace
+from importlib import import_module
 
-from dramatiq import cli
+import structlog
+from dramatiq import Worker, cli
+from dramatiq.errors import BrokerConnectionError
 
 from project.pool.connection import SupervisorConnection
 from project.pool.protocol import Ready
-from project.pool.stop_requests import drain_once, end_at_second_sigterm, ending_in_time
+from project.pool.stop_requests import StopRequests, ending_in_time
 
-
-class _Output(io.TextIOWrapper):
-    """Where everything goes that the process prints, line by line, to its very end."""
-
-    def close(self) -> None:
-        """Stay open: Dramatiq closes it while threads may still have something to say."""
-        self.flush()
-
-
-_options = argparse.Namespace()
-
-
-def load() -> None:
-    """Load the service and its broker; Dramatiq calls it where it would load the broker itself."""
-    drain_once()
-    import django_dramatiq.setup  # noqa: F401, PLC0415 - sets Django up
-    from dramatiq.broker import get_broker  # noqa: PLC0415
-
-    from project.pool.last_chances import LeaveWhenIdle, ReportLastChances  # noqa: PLC0415
-    from project.pool.member import Membership  # noqa: PLC0415
-    from project.tasks.upkeep.process import WorkerProcess  # noqa: PLC0415
-    from project.tasks.upkeep.roles import Role  # noqa: PLC0415
-
-    broker, connection = get_broker(), _options.connection
-    (process,) = [middleware for middleware in broker.middleware if isinstance(middleware, WorkerProcess)]
-    process.role = Role.LAST_CHANCES if _options.alone else Role.ALL_BUT_LAST_CHANCES
-    broker.add_middleware(LeaveWhenIdle() if _options.alone else ReportLastChances(connection))
-    broker.add_middleware(Membership(connection, max_runs=_options.max_runs, max_memory=_options.max_memory))
+log = structlog.get_logger("project.pool.worker_process")  # also as `__main__`
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run a worker process, or with `--run-fork` a function that some middleware wants to have run in one.
 
     Args:
-        arguments: What `_own` declares, and then Dramatiq's own.
+        arguments: Ours, and then Dramatiq's own.
     """
-    theirs = _own().parse_known_args(arguments, namespace=_options)[1]
-    options = cli.make_argument_parser().parse_args(theirs)
+    ours, options = _parse(arguments)
     sys.path[:0] = options.path
-    options.threads = 1 if _options.alone else options.threads
     cli.try_block_signals()
-    end_at_second_sigterm()
-    _options.connection = SupervisorConnection.over_standard_input()
-    output = _Output(os.fdopen(os.dup(sys.stderr.fileno()), "wb", buffering=0), write_through=True, errors="replace")
-    if _options.run_fork:
-        _options.connection.listen(lambda _message: None)
-        _options.connection.say(Ready())
-        cli.fork_process(options, 0, _options.run_fork, output)
-    # The functions that middleware wants to run are known before the pool starts: nobody collects them here.
-    collected = SimpleNamespace(initialized=True, get_lock=nullcontext)
+    requests = StopRequests()
+    connection = SupervisorConnection.over_standard_input()
+    if ours.run_fork:
+        connection.listen(lambda _message: None)
+        connection.say(Ready())
+        cli.fork_process(options, 0, ours.run_fork, _output())
+    cli.setup_worker_logging(options, 0, _output())
     with ending_in_time():
-        cli.worker_process(options, 0, output, collected, threading.Event())
+        requests.listen()
+        worker = _start_worker(ours, options, connection)
+        log.info("worker_ready", threads=options.threads)
+        requests.asked.wait()
+        log.info("worker_stopping", seconds_for_tasks=options.worker_shutdown_timeout / 1000)
+        worker.stop(timeout=options.worker_shutdown_timeout)
+        worker.broker.close()
 
 
-def _own() -> argparse.ArgumentParser:
+def _start_worker(ours: argparse.Namespace, options: argparse.Namespace, connection: SupervisorConnection) -> Worker:
+    """Load the service and start to take messages; end with Dramatiq's exit codes where that is not possible."""
+    try:
+        import_module("django_dramatiq.setup")  # sets Django up, without which models cannot be imported
+        from project.pool.member import join_pool  # noqa: PLC0415
+
+        broker = join_pool(connection, only_last_chances=ours.alone, max_runs=ours.max_runs, max_memory=ours.max_memory)
+        broker.emit_after("process_boot")
+        for module in options.modules:
+            import_module(module)
+        worker = Worker(broker, queues=options.queues, worker_threads=options.threads)
+        worker.start()
+    except ImportError:
+        log.exception("worker_cannot_start", cure="see which module is missing: is everything installed?")
+        sys.exit(cli.RET_IMPORT)
+    except BrokerConnectionError:
+        log.exception("worker_cannot_start", cure="see whether Redis answers at REDIS_URL")
+        sys.exit(cli.RET_CONNECT)
+    return worker
+
+
+def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, argparse.Namespace]:
+    """Return our options and Dramatiq's."""
     parser = argparse.ArgumentParser(prog="worker_process", add_help=False, allow_abbrev=False)
     parser.add_argument("--max-runs", type=int, default=0)
     parser.add_argument("--max-memory", type=int, default=0, help="in MiB")
     parser.add_argument("--alone", action="store_true", help="run what is on its last chance, one after the other")
     parser.add_argument("--run-fork", help="'module:function'")
-    return parser
+    ours, theirs = parser.parse_known_args(arguments)
+    options = cli.make_argument_parser().parse_args(theirs)
+    options.threads = 1 if ours.alone else options.threads
+    return ours, options
+
+
+def _output() -> io.TextIOWrapper:
+    """Return where everything goes that the process prints.
+
+    Nothing is buffered: a thread that still prints while the interpreter ends would make it crash over the buffer.
+    """
+    return io.TextIOWrapper(os.fdopen(os.dup(2), "wb", buffering=0), write_through=True, errors="replace")
 
 
 if __name__ == "__main__":
-    # Dramatiq finds `load` by its name, so that name must be of this very module.
-    sys.modules["project.pool.worker_process"] = sys.modules["__main__"]
     main(sys.argv[1:])

@@ -134,7 +134,7 @@ class Service:
         options = ["--processes", str(processes), "--threads", str(threads), "--skip-logging"]
         options += ["--queues", *queues] if queues else []
         worker = self.manage("rundramatiq", *options)
-        worker.wait_for("ready for action", times=processes)
+        worker.wait_for("worker_ready", times=processes)
         return worker
 
     def scheduler(self) -> Running:

@@ -114,7 +114,7 @@ def test_old_processes_are_replaced_and_what_they_run_is_not_cut(service: Servic
     long = tasks.wait.send(label="long")
     eventually(lambda: diary.read("began") == ["long"], timeout=30)
     tasks.note.send_many([tasks.note.call(label="first") for _ in range(5)])
-    pool.wait_for("Stopping worker process")
+    pool.wait_for("worker_stopping")
     (old,) = set(diary.processes("noted"))
     later = tasks.note.send(label="later")
     diary.allow("long")

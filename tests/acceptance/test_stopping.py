@@ -47,7 +47,7 @@ def test_a_signal_to_the_whole_group_is_one_request_and_the_next_one_ends_all(se
     processes = members(worker)
 
     os.killpg(worker.pid, signal.SIGTERM)
-    worker.wait_for("Stopping worker process", times=2)
+    worker.wait_for("worker_stopping", times=2)
     eventually(lambda: sum(map(lives, processes)) == 1)
     assert worker.exit_code is None
 
@@ -65,7 +65,7 @@ def test_what_runs_is_finished_after_a_signal_to_the_whole_group(service: Servic
     send_and_wait_for_start(service, diary)
 
     os.killpg(worker.pid, signal.SIGTERM)
-    worker.wait_for("Stopping worker process", times=2)
+    worker.wait_for("worker_stopping", times=2)
     diary.allow("it")
 
     eventually(lambda: worker.exit_code is not None)
@@ -84,7 +84,7 @@ def test_a_second_signal_ends_a_process_that_waits_for_what_is_away(
 
     # To the process alone: its supervisor, told twice, would kill it.
     os.kill(process, signal.SIGTERM)
-    worker.wait_for("Stopping worker process")
+    worker.wait_for("worker_stopping")
     os.kill(process, signal.SIGTERM)
     began = time.monotonic()
     eventually(lambda: not lives(process), timeout=30)
@@ -97,11 +97,11 @@ def test_a_worker_that_is_told_twice_by_hand_ends_and_another_takes_its_place(se
     (process,) = members(worker)
 
     os.kill(process, signal.SIGTERM)
-    worker.wait_for("Stopping worker process")
+    worker.wait_for("worker_stopping")
     os.kill(process, signal.SIGTERM)
 
     eventually(lambda: not lives(process), timeout=AT_ONCE)
-    worker.wait_for("ready for action", times=2)
+    worker.wait_for("worker_ready", times=2)
 
 
 @pytest.mark.long
@@ -111,6 +111,6 @@ def test_a_worker_one_of_whose_threads_died_ends_and_another_takes_its_place(ser
 
     service.command("shell", "--no-imports", "-c", "from tests.acceptance import tasks; tasks.break_thread.send()")
 
-    worker.wait_for("Threads of this worker died")
+    worker.wait_for("worker_threads_died")
     eventually(lambda: not lives(process), timeout=15)
-    worker.wait_for("ready for action", times=2)
+    worker.wait_for("worker_ready", times=2)

@@ -68,14 +68,12 @@ class Command(StockCommand):  # type: ignore[misc]  # django-dramatiq has no typ
             "--threads": options["threads"],
             "--worker-shutdown-timeout": options["worker_shutdown_timeout"],
         }
-        _, *modules = self.discover_tasks_modules()
         flags = ["-v"] * (options["verbosity"] - 1) + ["--skip-logging"] * options["skip_logging"]
         queues = ["--queues", *options["queues"]] if options["queues"] else []
         return [
             *_given(own),
             *flags,
-            "project.pool.worker_process:load",
-            *modules,
+            *self.discover_tasks_modules(),
             "--path",
             *options["path"],
             *queues,
