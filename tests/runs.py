@@ -1,13 +1,16 @@
 """Rows of runs as tests need them, without anybody having executed them."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from django.db import DataError
 from django.utils import timezone
 
 from project.tasks.models import TaskRun
 from project.tasks.running.claim import Claim
+from project.tasks.running.claim_statement import ClaimedRow, Success
 from project.tasks.sending.cause import Cause
 from project.values.ids import uuid7_of
 
@@ -36,6 +39,19 @@ def a_claim(**columns: Any) -> Claim:
         cause=Cause(),
         started_at=timezone.now().timestamp(),
         next_steps=run.next_steps,
+    )
+
+
+def _must_not_be_refused(error: DataError) -> None:
+    raise AssertionError(error)
+
+
+def a_success(
+    claim: Claim | ClaimedRow, result: str = "1", *, refused: Callable[[DataError], None] = _must_not_be_refused
+) -> Success:
+    """Say that an attempt has succeeded; nothing is recorded yet."""
+    return Success(
+        run_id=claim.run_id, attempt=claim.attempt, worker_id=claim.worker_id, result=result, refused=refused
     )
 
 

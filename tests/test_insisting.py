@@ -16,9 +16,9 @@ from project.database.access import this_connection
 from project.tasks.models import TaskRun
 from project.tasks.models import Worker as WorkerRow
 from project.tasks.running import database
-from project.tasks.running.claim import Claim
+from project.tasks.running.claim_statement import ClaimedRow
 from project.tasks.running.database import insist, stopping
-from project.tasks.running.group_commit import Ledger
+from project.tasks.running.group_commit import GroupCommit
 from project.tasks.running.this_worker import this_worker
 from project.tasks.sending.message import Message
 from project.tasks.sending.outbox import message_of
@@ -90,16 +90,16 @@ def test_a_process_that_is_told_to_stop_insists_no_longer() -> None:
 def test_a_claim_that_waits_for_a_lock_fails_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(this_worker, "id", WorkerRow.objects.create(kind="worker", hostname="here", pid=1).id)
     run = TaskRun.objects.create(task="tests.add", queue="default", state=TaskRun.State.QUEUED)
-    ledger, claims = Ledger(), list[Claim | None]()
+    commit, claims = GroupCommit(), list[ClaimedRow | None]()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE tasks_taskrun")
-        claiming = threading.Thread(target=lambda: claims.append(ledger.claim(message_of(run))))
+        claiming = threading.Thread(target=lambda: claims.append(commit.claim(message_of(run))))
         claiming.start()
         assert eventually(waiting_for_locks)
         assert eventually(lambda: not waiting_for_locks())
         assert eventually(waiting_for_locks)
     claiming.join()
-    ledger.close()
+    commit.close()
     assert claims[0] is not None
 
 

@@ -15,17 +15,17 @@ from project.tasks.policy import Policy
 from project.tasks.repair.audit import Operator
 from project.tasks.repair.bulk import step_bulk_retries
 from project.tasks.repair.pauses import pause_queue, resume_due_queues
-from project.tasks.running.claim import Claim
-from project.tasks.running.group_commit import Ledger
+from project.tasks.running.claim import claim_run
+from project.tasks.running.claim_statement import claim_and_succeed, claim_and_succeed_unlocked
+from project.tasks.running.group_commit import GroupCommit
 from project.tasks.running.outcomes import record_success
 from project.tasks.running.this_worker import this_worker
-from project.tasks.running.writing import Success, write, write_unlocked
 from project.tasks.sending.outbox import expire_once, message_of
 from project.tasks.upkeep.pruning import prune
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.locks import elsewhere, in_a_thread, waiting_for_locks
-from tests.runs import a_run
+from tests.runs import a_run, a_success
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,11 +39,11 @@ def impatience(transactional_db: None) -> None:
 
 
 @pytest.fixture
-def ledger(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+def commit(monkeypatch: pytest.MonkeyPatch) -> Iterator[GroupCommit]:
     monkeypatch.setattr(this_worker, "id", Worker.objects.create(kind="worker", hostname="here", pid=1).id)
-    ledger = Ledger()
-    yield ledger
-    ledger.close()
+    commit = GroupCommit()
+    yield commit
+    commit.close()
 
 
 def states() -> list[str]:
@@ -54,38 +54,34 @@ def lock(run_id: UUID) -> str:
     return f"SELECT FROM tasks_taskrun WHERE id = '{run_id}' FOR UPDATE"
 
 
-def success(claim: Claim) -> Success:
-    return Success(claim, "1", lambda error: pytest.fail(str(error)))
-
-
-def test_claims_and_successes_go_on_without_it(ledger: Ledger) -> None:
+def test_claims_and_successes_go_on_without_it(commit: GroupCommit) -> None:
     runs = [a_run("queued", attempts=0) for _ in range(4)]
-    mine, other = (write([message_of(run)], []).claims[str(run.id)] for run in runs[:2])
+    mine, other = (claim_and_succeed([message_of(run)], []).claimed[str(run.id)] for run in runs[:2])
     with elsewhere() as cursor:
         cursor.execute(lock(runs[0].id))
         cursor.execute(lock(runs[2].id))
-        written = write_unlocked([message_of(run) for run in runs[2:]], [success(mine), success(other)])
-        assert written.kept == {other.run_id}
-        assert list(written.claims) == [str(runs[3].id)]
+        outcome = claim_and_succeed_unlocked([message_of(run) for run in runs[2:]], [a_success(mine), a_success(other)])
+        assert outcome.succeeded == {other.run_id}
+        assert list(outcome.claimed) == [str(runs[3].id)]
 
 
-def test_a_success_on_it_is_written_when_it_is_free(ledger: Ledger) -> None:
-    claim, other = (ledger.claim(message_of(a_run("queued", attempts=0))) for _ in range(2))
+def test_a_success_on_it_is_written_when_it_is_free(commit: GroupCommit) -> None:
+    claim, other = (commit.claim(message_of(a_run("queued", attempts=0))) for _ in range(2))
     assert claim is not None
     assert other is not None
     with elsewhere() as cursor:
         cursor.execute(lock(claim.run_id))
-        ledger.succeed(success(claim))
-        ledger.succeed(success(other))
+        commit.succeed(a_success(claim))
+        commit.succeed(a_success(other))
         eventually(lambda: states() == ["running", "succeeded"], timeout=3)
-        eventually(lambda: ledger.unwritten() == {claim.run_id})
+        eventually(lambda: commit.unwritten() == {claim.run_id})
     eventually(lambda: states() == ["succeeded", "succeeded"], timeout=3)
-    eventually(lambda: not ledger.unwritten())
+    eventually(lambda: not commit.unwritten())
 
 
-def test_a_step_of_a_chain_waits_for_it(ledger: Ledger) -> None:
+def test_a_step_of_a_chain_waits_for_it(commit: GroupCommit) -> None:
     step = {"id": "01900000-0000-7000-8000-000000000000", "task": "tests.double"}
-    claim = ledger.claim(message_of(a_run("queued", attempts=0, next_steps=[step])))
+    claim = claim_run(message_of(a_run("queued", attempts=0, next_steps=[step])), max_concurrency=None)
     assert claim is not None
     with elsewhere() as cursor:
         cursor.execute(lock(claim.run_id))

@@ -8,8 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from project.tasks.running.this_worker import this_worker
+import dramatiq
+import structlog
+from django.db import transaction
+from django.db.models import QuerySet
+
+from project.database.locks import unlocked
+from project.tasks.models import PausedQueue, TaskRun
+from project.tasks.running.claim_statement import ClaimedRow, claim_and_succeed_unlocked
+from project.tasks.running.database import insist
+from project.tasks.running.group_commit import group_commit
 from project.tasks.sending.cause import Cause
+from project.tasks.sending.slots import lock_slots
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,16 +51,69 @@ class Claim:
     begun: float = field(default_factory=time.monotonic)
 
 
-def claim_of(*row: Any) -> Claim:
-    """Build the claim from the row that the claiming statement returned."""
-    run_id, attempt, task, arguments, source, user_id, request_id, started_at, next_steps = row
-    return Claim(
-        run_id=run_id,
-        worker_id=this_worker.id,
-        attempt=attempt,
-        task=task,
-        arguments=json.loads(arguments),
-        cause=Cause(source=source, user_id=user_id, request_id=request_id),
-        started_at=started_at,
-        next_steps=json.loads(next_steps),
+def claim_run(message: dramatiq.Message[Any], *, max_concurrency: int | None) -> Claim | None:
+    """Claim the run of a delivered message for this worker.
+
+    Args:
+        message: The message; its option `attempt` is the number of attempts before this one.
+        max_concurrency: How many runs of this task may run at once, over all workers.
+
+    Returns:
+        The claim; None if the message is a duplicate, or its run may not start (now, or any more).
+
+    Raises:
+        django.db.Error: What the database raised, if the process is told to stop meanwhile.
+    """
+    if max_concurrency:
+        row = insist(lambda: _claim_if_a_slot_is_free(message, max_concurrency))
+    else:
+        row = group_commit.claim(message)
+    if row is not None:
+        return _claim_from(row)
+    insist(lambda: _put_back_if_paused(message))
+    log.info(
+        "message_skipped",
+        run_id=message.message_id,
+        reason="its run is not waiting, its queue is paused, or somebody has locked it",
     )
+    return None
+
+
+def _claim_from(row: ClaimedRow) -> Claim:
+    return Claim(
+        run_id=row.run_id,
+        worker_id=row.worker_id,
+        attempt=row.attempt,
+        task=row.task,
+        arguments=json.loads(row.arguments),
+        cause=Cause(source=row.source, user_id=row.user_id, request_id=row.request_id),
+        started_at=row.started_at,
+        next_steps=json.loads(row.next_steps),
+    )
+
+
+def _claim_if_a_slot_is_free(message: dramatiq.Message[Any], max_concurrency: int) -> ClaimedRow | None:
+    # A success of this process that is not written yet would still count as running.
+    group_commit.flush()
+    with transaction.atomic():
+        lock_slots(message.actor_name)
+        if _count_running(message.actor_name) < max_concurrency:
+            return claim_and_succeed_unlocked([message], []).claimed.get(message.message_id)
+        # Whoever is running now looks for the next one when it ends.
+        unlocked(_waiting(message)).update(state=TaskRun.State.PENDING, limit_key=message.actor_name)
+        return None
+
+
+def _count_running(task: str) -> int:
+    """Count the task's running runs, those included that had no limit when they were sent."""
+    return TaskRun.objects.filter(task=task, state=TaskRun.State.RUNNING).count()
+
+
+def _put_back_if_paused(message: dramatiq.Message[Any]) -> None:
+    with transaction.atomic():
+        paused = _waiting(message).filter(queue__in=PausedQueue.objects.values("queue"))
+        unlocked(paused).update(state=TaskRun.State.PENDING)
+
+
+def _waiting(message: dramatiq.Message[Any]) -> QuerySet[TaskRun]:
+    return TaskRun.objects.filter(id=message.message_id, attempts=message.options["attempt"], state__in=TaskRun.WAITING)

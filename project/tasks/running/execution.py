@@ -27,11 +27,10 @@ from project.tasks.errors import (
     TaskArgumentError,
     UnknownTaskError,
 )
-from project.tasks.running.admission import claim_run
-from project.tasks.running.claim import Claim
+from project.tasks.running.claim import Claim, claim_run
 from project.tasks.running.context import running_as
 from project.tasks.running.database import insist
-from project.tasks.running.group_commit import ledger
+from project.tasks.running.group_commit import group_commit
 from project.tasks.running.interrupts import interrupts
 from project.tasks.running.isolation import lent_connection
 from project.tasks.running.outcomes import record_failure, record_success
@@ -80,7 +79,7 @@ def _run_durable(task: Declaration, message: dramatiq.Message[Any]) -> None:
 
 def _let_next_start(key: str) -> None:
     # A success that is not written yet still occupies the slot.
-    ledger.flush()
+    group_commit.flush()
     try:
         insist(lambda: admit(key))
     except DatabaseError as error:
@@ -186,4 +185,4 @@ def _executing(message_id: str) -> Iterator[bool]:
 
 def executing_here() -> set[UUID]:
     """Return the runs that threads of this process are claiming or running, or whose success is not written yet."""
-    return {UUID(message_id) for message_id in list(_in_execution)} | ledger.unwritten()
+    return {UUID(message_id) for message_id in list(_in_execution)} | group_commit.unwritten()

@@ -1,9 +1,9 @@
 """Where a worker process writes claims and successes: many of them with one statement.
 
-The first thread that wants to write does so at once. Those that come while it does wait for their turn, and the next
-of them writes for all ("flat combining": Hendler, Incze, Shavit and Tzafrir, 2010). A claim is waited for; a success
-is not: it goes with the next claim, or by itself after a moment. A process that dies in that moment still owns the
-run, which is then tried again.
+The first thread that wants to write does so at once. Those that come meanwhile wait until it has finished, and the
+next of them writes for all ("flat combining": Hendler, Incze, Shavit and Tzafrir, 2010). A claim is waited for; a
+success is not: it goes with the next claim, or by itself after a moment. A process that dies in that moment still
+owns the run, which is then tried again.
 """
 
 from __future__ import annotations
@@ -23,70 +23,88 @@ from psycopg.errors import LockNotAvailable
 
 from project.database.access import new_connection
 from project.database.sessions import Session
-from project.tasks.running.claim import Claim
+from project.tasks.running.claim_statement import (
+    ClaimedRow,
+    Outcome,
+    Success,
+    claim_and_succeed,
+    claim_and_succeed_unlocked,
+    still_ours,
+)
 from project.tasks.running.database import MACHINERY, insist
-from project.tasks.running.writing import Success, Written, still_ours, write, write_unlocked
 
 log = structlog.get_logger(__name__)
 
-#: How long a success waits for a claim to go with, in seconds.
-_MOMENT = 0.002
+#: How long a success waits for a claim to go with: a busy worker claims more often, and nobody notices the delay.
+WAIT_FOR_CLAIM = timedelta(milliseconds=2)
 #: A row that stays locked for longer is left out: it must not stop the process. To lock each row first, so as never to
 #: wait, would cost every claim a fifth more.
-PATIENCE = timedelta(milliseconds=100)
-#: Seconds after which a success is tried again whose row somebody has locked, and that the process takes for that at
-#: its end.
-_AGAIN_AFTER, _LAST_TRIES = 0.25, 5.0
+LOCK_PATIENCE = timedelta(milliseconds=100)
+#: When a success is tried again whose row somebody has locked: soon enough that its sender hardly waits longer.
+RETRY_LOCKED_EVERY = timedelta(milliseconds=250)
+#: How long the process goes on trying that at its end. What is still locked then is run again by another.
+RETRY_LOCKED_AT_THE_END = timedelta(seconds=5)
 
 
 @dataclass
-class _Wish:
+class ClaimRequest:
+    """A worker thread asks for the run of a message, and another one may answer.
+
+    Args:
+        message: The message.
+        row: The run, if it was claimed.
+        error: What the database raised instead.
+        is_answered: Whether it is known which of the two it is, or neither.
+    """
+
     message: dramatiq.Message[Any]
-    claim: Claim | None = None
+    row: ClaimedRow | None = None
     error: Exception | None = None
-    is_served: bool = False
+    is_answered: bool = False
 
 
-class Ledger:
+class GroupCommit:
     """The claims and successes of one process on their way to the database."""
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
+        #: Held by the thread that writes.
+        self._writing = threading.Lock()
+        #: Guards the lists, and wakes the thread that writes successes for which no claim comes.
         self._changed = threading.Condition()
-        self._wishes: list[_Wish] = []
+        self._requests: list[ClaimRequest] = []
         self._successes: list[Success] = []
-        self._unwritten: dict[UUID, Success] = {}
         self._locked: list[Success] = []
-        self._again_at = 0.0
-        self._writer: threading.Thread | None = None
-        #: Kept open, and used by whose turn it is.
-        patience = Session((("lock_timeout", f"{PATIENCE.total_seconds() * 1000:.0f}ms"),))
+        self._retry_locked_at = 0.0
+        self._unwritten: dict[UUID, Success] = {}
+        self._leftovers: threading.Thread | None = None
+        patience = Session((("lock_timeout", f"{LOCK_PATIENCE / timedelta(milliseconds=1):.0f}ms"),))
+        #: Kept open, and used by the thread that writes.
         self._connection = new_connection(MACHINERY | patience)
 
-    def claim(self, message: dramatiq.Message[Any]) -> Claim | None:
+    def claim(self, message: dramatiq.Message[Any]) -> ClaimedRow | None:
         """Claim the run of a message for this worker; None if it may not start.
 
         Raises:
             Exception: What the database raised, once the process is told to stop.
         """
-        wish = _Wish(message)
+        request = ClaimRequest(message)
         with self._changed:
-            self._wishes.append(wish)
-        with self._turn:
-            if not wish.is_served:
+            self._requests.append(request)
+        with self._writing:
+            if not request.is_answered:
                 self._write()
-        if wish.error is not None:
-            raise wish.error
-        return wish.claim
+        if request.error is not None:
+            raise request.error
+        return request.row
 
     def succeed(self, success: Success) -> None:
         """Have a success recorded soon."""
         with self._changed:
-            self._unwritten[success.claim.run_id] = success
+            self._unwritten[success.run_id] = success
             self._successes.append(success)
-            if self._writer is None:
-                self._writer = threading.Thread(target=self._write_leftovers, name="ledger", daemon=True)
-                self._writer.start()
+            if self._leftovers is None:
+                self._leftovers = threading.Thread(target=self._write_leftovers, name="group-commit", daemon=True)
+                self._leftovers.start()
             if len(self._successes) == 1:
                 self._changed.notify()
 
@@ -97,111 +115,122 @@ class Ledger:
 
     def flush(self) -> None:
         """Write what there is to write, and return when it is written."""
-        with self._turn:
+        with self._writing:
             self._write()
 
     def close(self) -> None:
         """Write what there is to write and end the thread that does so; a later success starts another."""
         self.flush()
-        deadline = time.monotonic() + _LAST_TRIES
+        deadline = time.monotonic() + RETRY_LOCKED_AT_THE_END.total_seconds()
         while self._locked and time.monotonic() < deadline:
-            time.sleep(_AGAIN_AFTER)
+            time.sleep(RETRY_LOCKED_EVERY.total_seconds())
             self.flush()
         if self._locked:
             log.error("successes_not_written", runs=len(self._locked), cure="their rows are locked: they run again")
         with self._changed:
-            writer, self._writer = self._writer, None
+            leftovers, self._leftovers = self._leftovers, None
             self._changed.notify()
-        if writer is not None:
-            writer.join()
-        with self._turn:
+        if leftovers is not None:
+            leftovers.join()
+        with self._writing:
             self._connection.close()
 
     def _write_leftovers(self) -> None:
+        """Write the successes for which no claim comes, until `close` is called."""
         myself = threading.current_thread()
         while True:
             with self._changed:
-                again_after = _AGAIN_AFTER if self._locked else None
-                self._changed.wait_for(lambda: self._successes or self._writer is not myself, again_after)
-            if self._writer is not myself:
+                timeout = RETRY_LOCKED_EVERY.total_seconds() if self._locked else None
+                self._changed.wait_for(lambda: self._successes or self._leftovers is not myself, timeout)
+            if self._leftovers is not myself:
                 break
-            time.sleep(_MOMENT)
+            time.sleep(WAIT_FOR_CLAIM.total_seconds())
             if self._successes or self._locked:
                 self.flush()
 
     def _write(self) -> None:
-        with self._changed:
-            wishes, self._wishes = self._wishes, []
-            successes, self._successes = self._successes, []
-            again: list[Success] = []
-            if self._locked and time.monotonic() >= self._again_at:
-                again, self._locked = self._locked, []
+        """Write everything that is waiting, and answer those who asked."""
+        requests, successes, retried = self._take_waiting()
         locked: list[Success] = []
         try:
-            if wishes or successes:
-                locked += self._serve(wishes, successes)
-            if again:
-                locked += self._try_again(again)
+            if requests or successes:
+                locked += self._write_together(requests, successes)
+            if retried:
+                locked += self._retry_locked(retried)
         except Exception as error:
-            log.exception("ledger_not_written", runs=len(wishes) + len(successes), cure="other workers take them over")
-            for wish in wishes:
-                wish.error = error
-        for wish in wishes:
-            wish.is_served = True
+            cure = "other workers take the runs over"
+            log.exception("group_commit_failed", runs=len(requests) + len(successes), cure=cure)
+            for request in requests:
+                request.error = error
+        for request in requests:
+            request.is_answered = True
         with self._changed:
-            for success in successes + again:
-                self._unwritten.pop(success.claim.run_id, None)
-            self._keep(locked)
+            for success in successes + retried:
+                self._unwritten.pop(success.run_id, None)
+            self._keep_for_later(locked)
 
-    def _keep(self, locked: list[Success]) -> None:
-        """Keep successes for later whose rows somebody has locked."""
+    def _take_waiting(self) -> tuple[list[ClaimRequest], list[Success], list[Success]]:
+        """Take the requests, the successes, and those successes whose rows were locked and may be free by now."""
+        with self._changed:
+            requests, self._requests = self._requests, []
+            successes, self._successes = self._successes, []
+            retried: list[Success] = []
+            if self._locked and time.monotonic() >= self._retry_locked_at:
+                retried, self._locked = self._locked, []
+        return requests, successes, retried
+
+    def _keep_for_later(self, locked: list[Success]) -> None:
         if locked:
-            self._unwritten |= {success.claim.run_id: success for success in locked}
+            self._unwritten |= {success.run_id: success for success in locked}
             self._locked += locked
-            self._again_at = time.monotonic() + _AGAIN_AFTER
+            self._retry_locked_at = time.monotonic() + RETRY_LOCKED_EVERY.total_seconds()
 
-    def _serve(self, wishes: Sequence[_Wish], successes: Sequence[Success]) -> list[Success]:
-        """Write; return the successes whose rows somebody has locked."""
-        messages = [wish.message for wish in wishes]
+    def _write_together(self, requests: Sequence[ClaimRequest], successes: Sequence[Success]) -> list[Success]:
+        """Claim and record with one statement; return the successes whose rows somebody has locked."""
+        messages = [request.message for request in requests]
         try:
-            written = insist(lambda: _write_what_is_free(messages, successes), connection=self._connection)
+            outcome = insist(lambda: _write_what_is_free(messages, successes), connection=self._connection)
         except DataError as error:
-            return self._serve_apart(wishes, successes, error)
-        for wish in wishes:
-            wish.claim = written.claims.get(wish.message.message_id)
-        left = [success for success in successes if success.claim.run_id not in written.kept]
-        return self._look_again(left) if left else []
+            return self._write_apart(requests, successes, error)
+        for request in requests:
+            request.row = outcome.claimed.get(request.message.message_id)
+        return self._left_out(successes, outcome)
 
-    def _try_again(self, locked: Sequence[Success]) -> list[Success]:
-        """Write successes whose rows somebody had locked; return those that still are."""
-        written = insist(lambda: write_unlocked([], locked), connection=self._connection)
-        left = [success for success in locked if success.claim.run_id not in written.kept]
-        return self._look_again(left) if left else []
-
-    def _look_again(self, left: Sequence[Success]) -> list[Success]:
-        """Return those of the successes that were left out because somebody has locked their rows."""
-        ours = insist(lambda: still_ours(left), connection=self._connection)
-        for success in left:
-            if success.claim.run_id not in ours:
-                log.warning("outcome_dropped", run_id=str(success.claim.run_id), reason="another worker has taken over")
-        return [success for success in left if success.claim.run_id in ours]
-
-    def _serve_apart(self, wishes: Sequence[_Wish], successes: Sequence[Success], error: DataError) -> list[Success]:
-        """One result that cannot be stored must stop neither the others nor any claim."""
-        if len(successes) == 1 and not wishes:
+    def _write_apart(
+        self, requests: Sequence[ClaimRequest], successes: Sequence[Success], error: DataError
+    ) -> list[Success]:
+        """Write each by itself: a result that cannot be stored must stop neither another one nor any claim."""
+        if len(successes) == 1 and not requests:
             successes[0].refused(error)
             return []
-        self._serve(wishes, [])
-        return [locked for success in successes for locked in self._serve([], [success])]
+        self._write_together(requests, [])
+        return [locked for success in successes for locked in self._write_together([], [success])]
+
+    def _retry_locked(self, retried: Sequence[Success]) -> list[Success]:
+        """Record successes whose rows somebody had locked; return those whose rows still are."""
+        outcome = insist(lambda: claim_and_succeed_unlocked([], retried), connection=self._connection)
+        return self._left_out(retried, outcome)
+
+    def _left_out(self, successes: Sequence[Success], outcome: Outcome) -> list[Success]:
+        """Return the successes that were left out because somebody has locked their rows."""
+        left = [success for success in successes if success.run_id not in outcome.succeeded]
+        if not left:
+            return []
+        ours = insist(lambda: still_ours(left), connection=self._connection)
+        for success in left:
+            if success.run_id not in ours:
+                log.warning("outcome_dropped", run_id=str(success.run_id), reason="another worker has taken over")
+        return [success for success in left if success.run_id in ours]
 
 
-def _write_what_is_free(messages: Sequence[dramatiq.Message[Any]], successes: Sequence[Success]) -> Written:
+def _write_what_is_free(messages: Sequence[dramatiq.Message[Any]], successes: Sequence[Success]) -> Outcome:
     try:
-        return write(messages, successes)
+        return claim_and_succeed(messages, successes)
     except OperationalError as error:
         if not isinstance(error.__cause__, LockNotAvailable):
             raise
-    return write_unlocked(messages, successes)
+    return claim_and_succeed_unlocked(messages, successes)
 
 
-ledger = Ledger()
+#: This process's.
+group_commit = GroupCommit()

@@ -20,7 +20,7 @@ from dramatiq.middleware import Middleware
 
 from project.tasks.models import TaskRun, Worker
 from project.tasks.running.database import insist
-from project.tasks.running.group_commit import ledger
+from project.tasks.running.group_commit import group_commit
 from project.tasks.running.interrupts import interrupts
 from project.tasks.running.this_worker import this_worker
 
@@ -72,7 +72,7 @@ class HardLimit(Middleware):
 def end_process(broker: ServiceBroker) -> None:
     """Record what became of the runs of this process, and end it without waiting for any thread."""
     try:
-        ledger.flush()
+        group_commit.flush()
         for running in interrupts.stuck(after=settings.TASKS_TIME_LIMIT_GRACE):
             running.give_up()
         broker.acks.flush(timeout=_FLUSH_TIMEOUT)

@@ -22,9 +22,9 @@ from project.tasks.errors import Misfit, PermanentError, Postponed, RetryLater, 
 from project.tasks.models import TaskAttempt, TaskRun
 from project.tasks.policy import Policy
 from project.tasks.running.claim import Claim
+from project.tasks.running.claim_statement import Success, claim_and_succeed
 from project.tasks.running.database import insist, stopping
-from project.tasks.running.group_commit import ledger
-from project.tasks.running.writing import Success, write
+from project.tasks.running.group_commit import group_commit
 from project.tasks.sending.callbacks import send_next_step
 from project.values.described import Described, describe
 from project.values.storable import storable
@@ -46,12 +46,14 @@ def record_success(claim: Claim, result: str, *, policy: Policy) -> None:
         reason = PermanentError(f"The database cannot store its result: {error}")
         record_failure(claim, reason, policy=policy)
 
-    success = Success(claim, result, refused)
+    success = Success(
+        run_id=claim.run_id, attempt=claim.attempt, worker_id=claim.worker_id, result=result, refused=refused
+    )
     if not claim.next_steps:
-        ledger.succeed(success)
+        group_commit.succeed(success)
         return
     try:
-        insist(lambda: _succeed_and_go_on(success))
+        insist(lambda: _succeed_and_go_on(claim, success))
     except DataError as error:
         refused(error)
     except Exception as error:
@@ -62,10 +64,10 @@ def record_success(claim: Claim, result: str, *, policy: Policy) -> None:
         record_failure(claim, reason, policy=policy)
 
 
-def _succeed_and_go_on(success: Success) -> None:
+def _succeed_and_go_on(claim: Claim, success: Success) -> None:
     with transaction.atomic():
-        if write([], [success]).kept:
-            send_next_step(success.claim.next_steps, json.loads(success.result))
+        if claim_and_succeed([], [success]).succeeded:
+            send_next_step(claim.next_steps, json.loads(success.result))
 
 
 def record_failure(claim: Claim, error: BaseException, *, policy: Policy) -> str:

@@ -12,7 +12,7 @@ from dramatiq.worker import Worker as DramatiqWorker
 from project.broker.broker import ServiceBroker
 from project.tasks.models import Worker
 from project.tasks.running.database import insist, reserve_connections, stopping
-from project.tasks.running.group_commit import ledger
+from project.tasks.running.group_commit import group_commit
 from project.tasks.upkeep.roles import Role, consumed_queues
 from project.tasks.upkeep.threads import UpkeepThreads
 from project.values.text import exception_text
@@ -55,7 +55,7 @@ class WorkerProcess(Middleware):
     def after_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:
         """Sign off once every thread has ended."""
         if self._upkeep is not None:
-            ledger.close()
+            group_commit.close()
             self._upkeep.stop()
 
     def _sign_on(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:
