@@ -49,3 +49,19 @@ class CarefulAdmin(admin.ModelAdmin):
         if row is None:
             raise Http404(f"No {self.opts.verbose_name} has this key; its row may have been deleted.")
         return row
+
+
+class UneditableAdmin(CarefulAdmin):
+    """An admin of rows that only code writes: people look at them."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody adds a row by hand."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody edits a row."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes a row; pruning does."""
+        return False

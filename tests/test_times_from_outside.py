@@ -12,7 +12,7 @@ from project.broker.broker import ServiceBroker
 from project.tasks.models import PausedQueue
 from project.tasks.repair.audit import Operator
 from project.tasks.repair.pauses import pause_queue
-from scheduler.forms import ScheduleForm
+from scheduler.admin.forms import ScheduleForm
 from scheduler.models import Schedule
 from tests.people import Api, a_user, staff
 from tests.runs import a_run

@@ -55,6 +55,7 @@ class BulkRetryAdmin(ReadOnlyAdmin):
         context = self.page(
             request,
             "Bulk retry",
+            key=bulk.id,
             bulk=bulk,
             which=RunFilter(**bulk.filter),
             status=self.status(bulk),

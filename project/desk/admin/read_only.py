@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 
-from project.admin import CarefulAdmin
+from project.admin import UneditableAdmin
 from project.desk import permissions
 from project.tasks.repair.audit import Operator
 
@@ -27,8 +27,8 @@ class BoundedPaginator(Paginator):
         return rows[:MOST_PAGED].count()
 
 
-class ReadOnlyAdmin(CarefulAdmin):
-    """Shows rows that only the machinery and the operations write."""
+class ReadOnlyAdmin(UneditableAdmin):
+    """Shows rows that only processes and the operations write, in pages that stay fast at millions of rows."""
 
     paginator = BoundedPaginator
     show_full_result_count = False
@@ -40,18 +40,6 @@ class ReadOnlyAdmin(CarefulAdmin):
     class Media:
         css: ClassVar = {"all": ("tasks/tasks.css",)}
         js = ("tasks/refresh.js",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Rows come from elsewhere."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Rows are changed by operations only."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Rows are deleted by pruning only."""
-        return False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list under its own name; there is nothing to select for a change."""

@@ -123,6 +123,7 @@ class TaskBatchAdmin(ReadOnlyAdmin):
         context = self.page(
             request,
             batch.name or "Batch",
+            key=batch.id,
             batch=batch,
             rows=rows,
             ended=ended,

@@ -44,6 +44,7 @@ def run_context(request: HttpRequest, run: TaskRun) -> dict[str, Any]:
     actions = list(OperatorAction.objects.filter(target=str(run.id))[:MOST_LISTED])
     children = list(TaskRun.objects.filter(parent_id=run.id).only("id", "task", "state", "created_at")[:MOST_LISTED])
     return {
+        "key": run.id,
         "run": run,
         "badge": state_badge(run.state),
         "is_unfinished": run.state in TaskRun.UNFINISHED,

@@ -1,7 +1,6 @@
-"""Schedules that an operator can edit while they run, and the ledger of their ticks."""
+"""Schedules that an operator can edit while they run."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -17,16 +16,12 @@ from project.tasks import Cause, TaskError
 from project.tasks.models import TaskRun
 from project.tasks.repair.audit import Operator
 from scheduler import changes
-from scheduler.columns import last_tick, late_by, next_fire, overrides, reads, run_link, state
+from scheduler.admin.columns import last_tick, next_fire, overrides, reads, run_link, state
+from scheduler.admin.forms import ScheduleForm
+from scheduler.admin.previewing import previewed
 from scheduler.crontab import time_zones
-from scheduler.errors import ScheduleError
-from scheduler.forms import ScheduleForm
 from scheduler.models import Schedule, Tick
-from scheduler.preview import preview, utc_text
-from scheduler.reading import describe
 from scheduler.sync import is_declared
-
-PREVIEWED = 10
 
 
 @admin.register(Schedule)
@@ -153,17 +148,7 @@ class ScheduleAdmin(CarefulAdmin):
         """The reading and the next fire times of what is being typed, as JSON."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        cron, time_zone = request.GET.get("cron", ""), request.GET.get("time_zone", "")
-        try:
-            fires = list(preview(cron, time_zone, after=datetime.now(UTC), count=PREVIEWED))
-            reading = describe(cron, time_zone)
-        except ScheduleError as error:
-            return JsonResponse({"error": str(error)})
-        shown = [
-            {"local": f"{f.local:%a %Y-%m-%d %H:%M %Z}", "utc": utc_text(f.at), "mark": f.mark, "note": f.note}
-            for f in fires
-        ]
-        return JsonResponse({"reading": reading, "fires": shown})
+        return JsonResponse(previewed(request.GET.get("cron", ""), request.GET.get("time_zone", "")))
 
     def run_one(self, request: HttpRequest, key: Any) -> HttpResponse:
         """The button "Run now"."""
@@ -208,27 +193,3 @@ class ScheduleAdmin(CarefulAdmin):
 
 def _operator(request: HttpRequest) -> Operator:
     return Operator(request.user.get_username(), "admin")
-
-
-@admin.register(Tick)
-class TickAdmin(CarefulAdmin):
-    """Expected and actual: every tick and the run it sent; to look at only."""
-
-    list_display = ("fire_time", "name", "outcome", late_by, "coalesced", run_link, "sender")
-    list_display_links = None
-    list_filter = ("outcome", "schedule")
-    search_fields = ("name", "run_id")
-    date_hierarchy = "fire_time"
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Only the clock writes the ledger."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """The ledger is history."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """The ledger is pruned by the clock."""
-        return False
