@@ -1,10 +1,11 @@
 """Waiting for a result where that could stop every worker."""
 
 import pytest
+from asgiref.sync import async_to_sync
 from dramatiq.worker import Worker
 
-from project.tasks import Task
-from project.tasks.errors import TaskFailed
+from project.broker.broker import ServiceBroker
+from project.tasks import Message, ResultTimeout, Task, TaskFailed
 from project.tasks.models import TaskRun
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
@@ -32,3 +33,13 @@ def test_a_task_may_read_the_result_of_a_run_that_has_ended(worker: Worker) -> N
     child = tasks.add.send(1)
     child.result(timeout=10)
     assert tasks.read_finished.send(run_id=child.run_id).result(timeout=10).total == 2
+
+
+async def _result_of(message: Message[tasks.Sum]) -> tasks.Sum:
+    return await message.aresult(timeout=0.01)
+
+
+def test_a_result_that_is_awaited_in_vain_is_a_time_out_too(transactional_db: None, broker: ServiceBroker) -> None:
+    message = tasks.add.send(1)
+    with pytest.raises(ResultTimeout, match=r"is still queued after 0\.01 s"):
+        async_to_sync(_result_of)(message)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, cast, overload
@@ -13,6 +12,7 @@ from project.tasks.errors import TaskDefinitionError
 from project.tasks.sending.message import Message
 from project.tasks.sending.options import Options
 from project.tasks.sending.sending import send_runs
+from project.values.deadline import Deadline
 from project.values.ids import uuid7
 
 A = TypeVar("A")
@@ -43,16 +43,16 @@ class Chain(Generic[R]):
             TaskFailed: If a step ended without a result; the later ones are never sent then.
             ResultTimeout: If the last step has not ended in time; it goes on.
         """
-        result = None
-        for message, left in zip(self.messages, _time_left(timeout), strict=False):
-            result = message.result(left)
+        result, deadline = None, Deadline.after(timeout)
+        for message in self.messages:
+            result = message.result(deadline.left)
         return cast("R", result)
 
     async def aresult(self, timeout: float | timedelta = 10) -> R:
         """Wait as `result` does, without blocking the event loop."""
-        result = None
-        for message, left in zip(self.messages, _time_left(timeout), strict=False):
-            result = await message.aresult(left)
+        result, deadline = None, Deadline.after(timeout)
+        for message in self.messages:
+            result = await message.aresult(deadline.left)
         return cast("R", result)
 
 
@@ -111,10 +111,3 @@ def _declaration_of(step: Callable[[Any], Any]) -> Declaration:
     if name is None or not declaration_of(name).durable:
         raise TaskDefinitionError(f"{step!r} cannot be a step: a chain consists of durable tasks.")
     return declaration_of(name)
-
-
-def _time_left(timeout: float | timedelta) -> Iterator[float]:
-    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-    deadline = time.monotonic() + seconds
-    while True:
-        yield max(0.0, deadline - time.monotonic())

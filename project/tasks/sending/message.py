@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Never, NoReturn, TypeVar, cast
 from uuid import UUID
@@ -17,12 +16,16 @@ from project.tasks.models import TaskRun
 from project.tasks.sending.in_task import is_in_task
 from project.tasks.sending.publication import awaits_commit
 from project.tasks.sending.refused import COMPOSED, Refused
+from project.values.deadline import Deadline
 from project.values.text import error_text
 
 R_co = TypeVar("R_co", covariant=True)
 
-_FIRST_PAUSE = 0.002
-_LONGEST_PAUSE = 0.25
+#: Seconds between two looks at the row: most runs end within milliseconds, and who waits for long can wait a little
+#: longer, so that many who wait do not keep the database busy.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.25
+#: How many times longer each pause is than the one before.
+_GROWTH = 1.5
 
 
 class Message(dramatiq.Message[R_co]):
@@ -57,25 +60,23 @@ class Message(dramatiq.Message[R_co]):
             ResultUnavailable: If there is nothing to wait for.
             WaitInTask: If a task would wait, with a thread that the run may need.
         """
-        for pause in _pauses(self.run_id, timeout):
-            run = self._ended()
-            if run is not None:
-                return self._outcome(run)
-            self._refuse_to_wait_in_task(pause)
-            time.sleep(pause)
-        raise AssertionError("unreachable: the pauses end with an exception")
+        deadline, pause = Deadline.after(timeout), _FIRST_PAUSE
+        while (run := self._run()).state in TaskRun.UNFINISHED:
+            self._check_may_wait(run, deadline)
+            time.sleep(min(pause, deadline.left))
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+        return self._outcome(run)
 
     async def aresult(self, timeout: float | timedelta = 10) -> R_co:
         """Wait as `result` does, without blocking the event loop."""
-        for pause in _pauses(self.run_id, timeout):
-            run = await sync_to_async(self._ended)()
-            if run is not None:
-                return self._outcome(run)
-            self._refuse_to_wait_in_task(pause)
-            await asyncio.sleep(pause)
-        raise AssertionError("unreachable: the pauses end with an exception")
+        deadline, pause = Deadline.after(timeout), _FIRST_PAUSE
+        while (run := await sync_to_async(self._run)()).state in TaskRun.UNFINISHED:
+            self._check_may_wait(run, deadline)
+            await asyncio.sleep(min(pause, deadline.left))
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+        return self._outcome(run)
 
-    def _ended(self) -> TaskRun | None:
+    def _run(self) -> TaskRun:
         run = TaskRun.objects.filter(id=self.run_id).only("state", "result", "error_type", "error").first()
         if run is None:
             raise ResultUnavailable(
@@ -85,26 +86,16 @@ class Message(dramatiq.Message[R_co]):
             raise ResultUnavailable(
                 f"Run {self.run_id} cannot start before the transaction that sent it commits: wait outside of it."
             )
-        return None if run.state in TaskRun.UNFINISHED else run
+        return run
 
-    def _refuse_to_wait_in_task(self, pause: float) -> None:
-        if pause and is_in_task():
+    def _check_may_wait(self, run: TaskRun, deadline: Deadline) -> None:
+        """Raise if there is no time left to wait for an unfinished run, or this is no place to do so."""
+        if not deadline.left:
+            raise ResultTimeout(run_id=run.id, state=run.state, waited=deadline.timeout)
+        if is_in_task():
             raise WaitInTask(self.run_id)
 
     def _outcome(self, run: TaskRun) -> R_co:
         if run.state != TaskRun.State.SUCCEEDED:
             raise TaskFailed(run_id=run.id, state=run.state, reason=error_text(run.error_type, run.error))
         return cast("R_co", declaration_of(self.actor_name).signature.result_from_json(run.result))
-
-
-def _pauses(run_id: UUID, timeout: float | timedelta) -> Iterator[float]:
-    """Yield growing pauses until the timeout has passed, then raise ResultTimeout."""
-    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-    deadline = time.monotonic() + seconds
-    pause = _FIRST_PAUSE
-    while (left := deadline - time.monotonic()) > 0:
-        yield min(pause, left)
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
-    yield 0
-    state = TaskRun.objects.values_list("state", flat=True).get(id=run_id)
-    raise ResultTimeout(run_id=run_id, state=state, waited=seconds)
