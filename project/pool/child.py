@@ -154,6 +154,6 @@ class Child:
             return 0.0
         is_healthy = self._ready_at is not None and time.monotonic() - self._ready_at > HEALTHY_AFTER
         self._deaths = 1 if is_healthy else self._deaths + 1
-        pause = 0.0 if self._deaths == 1 else min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._deaths - 2))
+        pause = 0.0 if self._deaths == 1 else min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._deaths - 2, 10))
         log.error("Process %d died (%d); starting another in %.1f s.", self.pid, self.poll(), pause)
         return pause
