@@ -140,10 +140,8 @@ TIME_ZONE = environment.time_zone
 
 # --- Logs ---
 configure_structlog()
-LOGGING = logging_config(
-    json=environment.log_format == "json" or (environment.log_format == "auto" and environment.is_production),
-    level=environment.log_level,
-)
+LOGS_ARE_JSON = environment.log_format == "json" or (environment.log_format == "auto" and environment.is_production)
+LOGGING = logging_config(json=LOGS_ARE_JSON, level=environment.log_level)
 
 # --- Readiness: each is called in turn and raises NotReadyError with the reason ---
 READINESS_PROBES = [

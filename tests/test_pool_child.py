@@ -7,7 +7,7 @@ from tests.eventually import eventually
 
 
 def test_a_process_that_has_failed_for_days_is_still_started_again() -> None:
-    child = Child([sys.executable, "-c", "raise SystemExit(1)"], output=sys.__stderr__.fileno())
+    child = Child([sys.executable, "-c", "raise SystemExit(1)"], output=2)
     child.start()
     eventually(lambda: child.poll() == 1)
     child._deaths = 5000

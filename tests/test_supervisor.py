@@ -1,5 +1,6 @@
 """A pool of processes under its supervisor: the real one, over processes that do no work."""
 
+import json
 import os
 import signal
 import subprocess
@@ -22,7 +23,8 @@ class Pool:
 
     def start(self, *options: str, processes: int = 2) -> subprocess.Popen[bytes]:
         """Start the supervisor."""
-        command = [sys.executable, "-m", "project.pool.supervisor", "--processes", str(processes), *options]
+        command = [sys.executable, "-m", "project.pool.supervisor", "--json-logs", *options]
+        command += ["--processes", str(processes)]
         with (self.directory / "log").open("ab") as log:
             self.started.append(
                 subprocess.Popen(
@@ -53,10 +55,10 @@ class Pool:
         path = self.directory / f"{pid}.heard"
         return list(map(int, path.read_text().split())) if path.exists() else []
 
-    @property
-    def log(self) -> str:
-        """What the supervisor said."""
-        return (self.directory / "log").read_text()
+    def logged(self, event: str, **fields: object) -> list[dict[str, object]]:
+        """Return the supervisor's log lines with an event and these fields."""
+        lines = map(json.loads, (self.directory / "log").read_text().splitlines())
+        return [line for line in lines if {"event": event, **fields}.items() <= line.items()]
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def test_a_process_that_dies_is_started_again_and_the_others_go_on(pool: Pool) -
     os.kill(victim, signal.SIGKILL)
     pool.wait_for_ready(3)
     assert lives(other)
-    assert f"Process {victim} died (-9); starting another in 0.0 s." in pool.log
+    assert pool.logged("process_died", exit_code=-9, pid=victim, restart_in_seconds=0.0)
 
 
 def test_one_that_lives_is_told_who_died(pool: Pool) -> None:
@@ -100,7 +102,7 @@ def test_one_that_lives_is_told_who_died(pool: Pool) -> None:
     assert pool.heard(other) == [victim]
 
 
-def test_who_died_is_told_again_until_somebody_has_buried_it(pool: Pool) -> None:
+def test_who_died_is_told_again_until_somebody_has_freed_its_runs(pool: Pool) -> None:
     (pool.directory / "orders").write_text("forget")
     pool.start_and_wait(processes=1)
     (first,) = pool.left("ready")
@@ -119,7 +121,7 @@ def test_lines_that_nobody_knows_are_told_once_and_ignored(pool: Pool) -> None:
     os.kill(victim, signal.SIGKILL)
     eventually(lambda: pool.heard(other) == [victim])
     pool.wait_for_ready(3)
-    assert pool.log.count(f"Process {other} said 'ready yesterday'") == 1
+    assert len(pool.logged("unknown_line_ignored", pid=other, line="ready yesterday")) == 1
 
 
 def test_a_process_that_keeps_dying_is_started_again_after_longer_and_longer_pauses(pool: Pool) -> None:
@@ -127,14 +129,14 @@ def test_a_process_that_keeps_dying_is_started_again_after_longer_and_longer_pau
     for deaths in (1, 2, 3):
         (living,) = {pid for pid in pool.wait_for_ready(deaths) if lives(pid)}
         os.kill(living, signal.SIGKILL)
-    eventually(lambda: "starting another in 1.0 s" in pool.log)
-    assert "starting another in 0.5 s" in pool.log
+    eventually(lambda: pool.logged("process_died", restart_in_seconds=1.0))
+    assert pool.logged("process_died", restart_in_seconds=0.5)
 
 
 def test_a_pool_that_cannot_start_ends_with_the_reason(pool: Pool) -> None:
     (pool.directory / "orders").write_text("fail")
     assert pool.start().wait(20) == 7
-    assert "cannot start (exit code 7)" in pool.log
+    assert pool.logged("process_cannot_start", exit_code=7)
 
 
 def test_sigterm_drains_every_process(pool: Pool) -> None:
@@ -152,7 +154,7 @@ def test_a_second_sigterm_cuts_the_drain_short(pool: Pool) -> None:
     assert supervisor.poll() is None
     eventually(lambda: has_ended_when_told_again(supervisor), every=0.3)  # what comes together is one request
     assert supervisor.wait(20) == 1
-    assert "is not waited for: killing it." in pool.log
+    assert pool.logged("process_killed", why="told to stop a second time")
 
 
 def test_signals_that_reach_the_pool_together_are_one_request_to_stop(pool: Pool) -> None:
@@ -191,10 +193,10 @@ def test_a_process_that_asks_for_it_is_drained_and_replaced(pool: Pool) -> None:
     pool.start(processes=1)
     pool.wait_for_ready(2)
     assert len(pool.left("drained")) == 1
-    assert "has drained; starting another" in pool.log
+    assert pool.logged("process_replaced")
 
 
-def test_last_chances_get_a_process_of_their_own_that_is_drained_and_buried_with_the_others(pool: Pool) -> None:
+def test_last_chances_get_a_process_of_their_own_that_is_drained_and_freed_with_the_others(pool: Pool) -> None:
     (pool.directory / "orders").write_text("last-chances")
     supervisor = pool.start(processes=1)
     pool.wait_for_ready(2)
@@ -212,7 +214,7 @@ def test_last_chances_get_a_process_of_their_own_that_is_drained_and_buried_with
 def test_a_process_for_last_chances_that_has_ended_is_not_started_again_at_once(pool: Pool) -> None:
     (pool.directory / "orders").write_text("last-chances leave")
     pool.start(processes=1)
-    eventually(lambda: "for last chances has ended (0)" in pool.log)
+    eventually(lambda: pool.logged("last_chance_process_ended", exit_code=0))
     assert len(pool.left("alone")) == len(pool.left("ready")) == 1
 
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 
 from project.pool.protocol import (
     FromSupervisor,
@@ -24,12 +25,15 @@ from project.pool.protocol import (
     parse_from_worker,
 )
 
-log = logging.getLogger("supervisor")
+log = logging.getLogger("project.pool.supervisor")
 
-#: A process that dies sooner than this many seconds after it was ready counts as failing.
-HEALTHY_AFTER = 1.0
-#: Seconds before a failing process is started again: none, then these doubled each time.
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+#: A process that dies sooner than this after it was ready counts as failing.
+HEALTHY_AFTER = timedelta(seconds=1)
+#: What a failing process waits before it is started again: nothing the first time, then this, and twice as long each
+#: time, so that a pool which cannot work does not use up the machine.
+FIRST_PAUSE = timedelta(seconds=0.5)
+#: So that a pool works again half a minute after its cause is gone.
+LONGEST_PAUSE = timedelta(seconds=30)
 
 
 class Child:
@@ -71,7 +75,7 @@ class Child:
         self._reader = Reader(parse_from_worker, report=self._report)
         self._ready_at: float | None = None
         self._start_at = None
-        self._is_told = self.wants_replacement = False
+        self._is_draining = self.wants_replacement = False
         self.names = None
 
     def poll(self) -> int | None:
@@ -79,10 +83,10 @@ class Child:
         return self._process.poll()
 
     def listen(self, *, timeout: float) -> list[FromWorker]:
-        """Hear what it has to say; return what is not about itself.
+        """Read what it has said; return what is not about itself.
 
         Args:
-            timeout: Seconds to wait for it.
+            timeout: Seconds to wait for something.
         """
         if self._start_at is not None:
             time.sleep(timeout)  # it is dead, and waits to be started again
@@ -103,8 +107,8 @@ class Child:
 
     def drain(self) -> None:
         """Tell it, once, to take no more messages, finish what it runs and end."""
-        if not self._is_told:
-            self._is_told = True
+        if not self._is_draining:
+            self._is_draining = True
             self.send(signal.SIGHUP)
 
     def send(self, number: signal.Signals) -> None:
@@ -113,14 +117,14 @@ class Child:
             os.kill(self.pid, number)
 
     def close(self) -> None:
-        """Hang up: it has ended, and is not started again."""
+        """Close the connection: the process has ended, and is not started again."""
         self._socket.close()
 
     def start_if_due(self) -> bool:
         """Start a process again that has ended, after a pause if it keeps failing; tell whether it was."""
         if self._start_at is None:
             self._socket.close()
-            self._start_at = time.monotonic() + self._pause()
+            self._start_at = time.monotonic() + self._pause().total_seconds()
         if time.monotonic() < self._start_at:
             return False
         self.start()
@@ -144,16 +148,19 @@ class Child:
         return True
 
     def _report(self, error: UnknownLineError) -> None:
-        log.warning("Process %d said %r, which this release does not know: ignored.", self.pid, str(error))
+        cure = "none if a release is being rolled out; otherwise restart the pool"
+        log.warning("unknown_line_ignored", extra={"pid": self.pid, "line": str(error), "cure": cure})
 
-    def _pause(self) -> float:
-        """Return how many seconds to wait, after saying why."""
-        if self._is_told and self.poll() == 0:
-            log.info("Process %d has drained; starting another in its place.", self.pid)
+    def _pause(self) -> timedelta:
+        """Return how long to wait, after saying why."""
+        if self._is_draining and self.poll() == 0:
+            log.info("process_replaced", extra={"pid": self.pid})
             self._deaths = 0
-            return 0.0
-        is_healthy = self._ready_at is not None and time.monotonic() - self._ready_at > HEALTHY_AFTER
-        self._deaths = 1 if is_healthy else self._deaths + 1
-        pause = 0.0 if self._deaths == 1 else min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._deaths - 2, 10))
-        log.error("Process %d died (%d); starting another in %.1f s.", self.pid, self.poll(), pause)
+            return timedelta()
+        has_worked = self._ready_at is not None and time.monotonic() - self._ready_at > HEALTHY_AFTER.total_seconds()
+        self._deaths = 1 if has_worked else self._deaths + 1
+        pause = timedelta() if self._deaths == 1 else min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._deaths - 2, 10))
+        cure = "none if it is rare: another is started; otherwise read the lines before this one"
+        fields = {"pid": self.pid, "exit_code": self.poll(), "restart_in_seconds": pause.total_seconds(), "cure": cure}
+        log.error("process_died", extra=fields)
         return pause

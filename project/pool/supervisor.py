@@ -1,9 +1,10 @@
 """Keeps a pool of worker processes running: `python -m project.pool.supervisor`, which `rundramatiq` becomes.
 
-It imports nothing but the standard library, so it is a third of the size of Dramatiq's master. Each worker is a
-fresh interpreter whose standard input is a line to this process. The worker says when it is ready and when it wants
-to be replaced. It is told which others have died, and frees what they had claimed: nobody has to wait until their
-silence proves it. And it drains when the line breaks, so that nothing outlives a supervisor that is killed.
+It imports nothing but the standard library, so it is much smaller than Dramatiq's master. Each worker is a fresh
+interpreter whose standard input is a connection to this process; `protocol` has what is said over it. The worker says
+when it is ready and when it wants to be replaced. It is told which others have died, and frees what they had claimed:
+nobody has to wait until their silence proves it. And it drains when the connection ends, so that nothing outlives a
+supervisor that is killed.
 
 SIGTERM and SIGINT drain all workers (a second one kills them), SIGHUP replaces them one after the other.
 """
@@ -18,22 +19,28 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
 from project.pool.child import Child
-from project.pool.lone_children import LoneChildren
+from project.pool.last_chance_children import LastChanceChildren
+from project.pool.log_format import EventFormatter
 from project.pool.protocol import Freed, FreeRunsOf, LastChancesWait, Names
 
-log = logging.getLogger("supervisor")
+log = logging.getLogger("project.pool.supervisor")
 
-#: Seconds that one look at the pool may take to notice something.
-_LOOK = 0.4
-#: Seconds that a process may take to end after it was told to, on top of the time its tasks are given.
-_GRACE = 15.0
-#: Signals that come within so many seconds are one request: `timeout` sends each to its child and to the group.
-_TOGETHER = 0.25
-_KILLED = 1
+#: How long one round, in which every process is listened to, waits for something to be said. A death is noticed after
+#: so long at most.
+ROUND = timedelta(seconds=0.4)
+#: What a process gets to end, once its tasks have had their time: for the last outcomes and to sign off.
+TIME_TO_END = timedelta(seconds=15)
+#: Signals that come within so long are one request: `timeout` sends each to its child and to the group.
+ONE_REQUEST = timedelta(seconds=0.25)
+#: How often the end of a drain is looked for.
+_LOOK_EVERY = timedelta(seconds=0.05)
+#: The exit code of a pool that had to kill a process.
+KILLED = 1
 
 
 class Pool:
@@ -41,13 +48,13 @@ class Pool:
 
     Args:
         children: The processes; not started yet.
-        lone: Those that run what is on its last chance.
+        last_chances: Those that run what is on its last chance.
         shutdown_timeout: Seconds that running tasks are given to end.
     """
 
-    def __init__(self, children: Sequence[Child], *, lone: LoneChildren, shutdown_timeout: float) -> None:
+    def __init__(self, children: Sequence[Child], *, last_chances: LastChanceChildren, shutdown_timeout: float) -> None:
         self._children = children
-        self._lone = lone
+        self._last_chances = last_chances
         self._shutdown_timeout = shutdown_timeout
         self._to_replace: list[Child] = []
         self._stop_requests = 0
@@ -71,7 +78,7 @@ class Pool:
         now = time.monotonic()
         if number == signal.SIGHUP:
             self._must_replace_all = True
-        elif now - self._asked_at > _TOGETHER:
+        elif now - self._asked_at > ONE_REQUEST.total_seconds():
             self._asked_at = now
             self._stop_requests += 1
 
@@ -85,29 +92,29 @@ class Pool:
                     self._to_replace.append(child)
                 if failure := self._look_after(child):
                     return failure
-            self._look_after_lone()
-            self._have_dead_freed()
+            self._look_after_last_chances()
+            self._tell_who_died()
             self._replace_next()
         return 0
 
     def _listen_to(self, child: Child) -> None:
-        for message in child.listen(timeout=_LOOK / (len(self._children) + len(self._lone.living))):
+        for message in child.listen(timeout=ROUND.total_seconds() / len(self._all())):
             match message:
                 case LastChancesWait():
-                    self._lone.start_another()
+                    self._last_chances.start_another()
                 case Freed(names=names):
                     self._dead.pop(names, None)
 
-    def _look_after_lone(self) -> None:
-        for child in self._lone.living:
+    def _look_after_last_chances(self) -> None:
+        for child in self._last_chances.living:
             self._listen_to(child)
-        self._dead.update(dict.fromkeys(self._lone.forget_ended(), 0))
+        self._dead.update(dict.fromkeys(self._last_chances.forget_ended(), 0))
 
     def _should_stop(self) -> bool:
         if self._must_replace_all:
             self._must_replace_all = False
             self._to_replace = list(self._children)
-            log.info("Replacing all processes, one after the other.")
+            log.info("replacing_all_processes", extra={"processes": len(self._children)})
         return self._stop_requests > 0
 
     def _look_after(self, child: Child) -> int:
@@ -116,7 +123,8 @@ class Pool:
         if code is None:
             return 0
         if code > 0 and not self._was_ready:
-            log.critical("Process %d cannot start (exit code %d): giving up.", child.pid, code)
+            cure = "read the lines before this one; the pool gives up, because no process has ever worked"
+            log.critical("process_cannot_start", extra={"pid": child.pid, "exit_code": code, "cure": cure})
             return code
         if code and child.names:
             self._dead[child.names], child.names = 0, None
@@ -124,8 +132,8 @@ class Pool:
             self._to_replace.remove(child)
         return 0
 
-    def _have_dead_freed(self) -> None:
-        """Tell a process that works which ones died, and another one if it died before it saw to that."""
+    def _tell_who_died(self) -> None:
+        """Tell one process that works which others died; if it dies before it has freed their runs, tell another."""
         ready = {child.pid: child for child in self._children if child.is_ready and child.names}
         for names, told in self._dead.items():
             if ready and told not in ready:
@@ -142,24 +150,25 @@ class Pool:
         living = [child for child in self._all() if child.poll() is None]
         for child in living:
             child.drain()
-        deadline = time.monotonic() + self._shutdown_timeout + _GRACE
+        deadline = time.monotonic() + self._shutdown_timeout + TIME_TO_END.total_seconds()
         while any(child.poll() is None for child in living):
             if self._stop_requests > 1:
-                self._kill_all("is not waited for")
+                self._kill_all("told to stop a second time")
             elif time.monotonic() > deadline:
-                self._kill_all("does not end")
-            time.sleep(0.05)
-        # One that was only just starting knows no better than to die of the signal.
+                self._kill_all("it does not end")
+            time.sleep(_LOOK_EVERY.total_seconds())
+        # One that was only just starting, and did not handle signals yet, has died of this one. That is no failure.
         codes = {child.poll() or 0 for child in living} - {-signal.SIGTERM, -signal.SIGHUP}
-        return _KILLED if min(codes, default=0) < 0 else max(codes, default=0)
+        return KILLED if min(codes, default=0) < 0 else max(codes, default=0)
 
     def _all(self) -> list[Child]:
-        return [*self._children, *self._lone.living]
+        return [*self._children, *self._last_chances.living]
 
     def _kill_all(self, why: str) -> None:
         for child in self._all():
             if child.poll() is None:
-                log.error("Process %d %s: killing it. What it runs is tried again.", child.pid, why)
+                cure = "none: what it ran is tried again"
+                log.error("process_killed", extra={"pid": child.pid, "why": why, "cure": cure})
                 child.send(signal.SIGKILL)
 
 
@@ -173,12 +182,13 @@ def main(arguments: Sequence[str]) -> int:
     options, worker = _parse(arguments[:end]), arguments[end + 1 :]
     output = _open(options.log_file)
     handler = logging.StreamHandler(os.fdopen(os.dup(output), "w"))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", handlers=[handler])
+    handler.setFormatter(EventFormatter(as_json=options.json_logs))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     children = [Child(worker, output=output) for _ in range(options.processes)]
     children += [Child([*worker, "--run-fork", function], output=output) for function in options.fork_function]
-    lone = LoneChildren([*worker, "--alone"], output=output, most=options.processes)
+    last_chances = LastChanceChildren([*worker, "--alone"], output=output, most=options.processes)
     try:
-        return Pool(children, lone=lone, shutdown_timeout=options.shutdown_timeout / 1000).run()
+        return Pool(children, last_chances=last_chances, shutdown_timeout=options.shutdown_timeout / 1000).run()
     finally:
         if options.pid_file:
             with contextlib.suppress(FileNotFoundError):
@@ -191,6 +201,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--shutdown-timeout", type=int, default=600_000)
     parser.add_argument("--pid-file")
     parser.add_argument("--log-file")
+    parser.add_argument("--json-logs", action="store_true")
     parser.add_argument("--fork-function", action="append", default=[])
     return parser.parse_args(arguments)
 

@@ -32,4 +32,4 @@ def test_its_process_is_replaced_and_the_other_runs_there_end_first(service: Ser
     assert len(diary.read("began")) == 3
     assert diary.processes("noted") != diary.processes("began")[:1]
     assert TaskRun.objects.filter(deaths__gt=0).count() == 0
-    eventually(lambda: "starting another in 0.0 s" in pool.output)
+    eventually(lambda: "process_died" in pool.output and "restart_in_seconds=0.0" in pool.output)

@@ -103,7 +103,7 @@ def test_a_run_on_its_last_chance_has_a_process_to_itself_and_holds_up_no_other(
     assert tasks.note.send(label="well").result(timeout=5) == "well"
     diary.allow("suspect")
     eventually(lambda: state_of(suspect.id) == TaskRun.State.SUCCEEDED)
-    pool.wait_for("for last chances has ended (0)")
+    pool.wait_for("last_chance_process_ended")
     assert state_of(long.run_id) == TaskRun.State.RUNNING
     diary.allow("long")
     long.result(timeout=10)

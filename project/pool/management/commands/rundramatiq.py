@@ -1,13 +1,14 @@
 """django-dramatiq's `rundramatiq`, with a pool that recovers by itself.
 
 Every option keeps its meaning. What Dramatiq's own master does when one of its processes dies, which is to stop
-all the others, and what happens to them when the master dies, which is nothing, is left to `supervisor`.
+all the others, and what happens to them when the master dies, which is nothing, `project.pool.supervisor` does better.
 """
 
 import os
 import sys
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandParser
 from django_dramatiq.management.commands.rundramatiq import Command as StockCommand
 from dramatiq.broker import get_broker
@@ -56,6 +57,7 @@ class Command(StockCommand):  # type: ignore[misc]  # django-dramatiq has no typ
             "--log-file": options["log_file"],
         }
         command = [sys.executable, "-m", "project.pool.supervisor", *_given(own)]
+        command += ["--json-logs"] * settings.LOGS_ARE_JSON
         for function in [*options["forks"], *_forks_of_middleware()]:
             command += ["--fork-function", function]
         return [*command, "--", sys.executable, "-m", "project.pool.worker_process", *self._arguments(options)]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 
 from project.pool.child import Child
 from project.pool.protocol import Names
 
-log = logging.getLogger("supervisor")
+log = logging.getLogger("project.pool.supervisor")
 
-#: What still waits this many seconds after a process was started for it needs another one: the first is busy.
-_PATIENCE = 4.0
+#: What still waits so long after a process was started for it needs another one: the first is busy. Longer than a
+#: process takes to load the service and to take its first message.
+TIME_TO_TAKE = timedelta(seconds=4)
 
 
-class LoneChildren:
+class LastChanceChildren:
     """Processes of which each executes one run at a time, and nothing but last chances.
 
     Args:
@@ -33,13 +35,14 @@ class LoneChildren:
 
     def start_another(self) -> None:
         """Start one because something waits, unless one has only just been started for it or there are enough."""
-        if len(self.living) >= self._most or time.monotonic() - self._started_at < _PATIENCE:
+        is_recent = time.monotonic() - self._started_at < TIME_TO_TAKE.total_seconds()
+        if is_recent or len(self.living) >= self._most:
             return
         child = Child(self._command, output=self._output)
         child.start()
         self.living.append(child)
         self._started_at = time.monotonic()
-        log.info("Process %d is started for what is on its last chance.", child.pid)
+        log.info("last_chance_process_started", extra={"pid": child.pid})
 
     def forget_ended(self) -> list[Names]:
         """Forget those that have ended; return the names of those that died."""
@@ -47,7 +50,7 @@ class LoneChildren:
         for child in ended:
             child.close()
             self.living.remove(child)
-            log.info("Process %d for last chances has ended (%d).", child.pid, child.poll())
+            log.info("last_chance_process_ended", extra={"pid": child.pid, "exit_code": child.poll()})
             if child.poll():
                 # What waits beside it may be tried at once: whoever was to blame is dead.
                 self._started_at = float("-inf")
