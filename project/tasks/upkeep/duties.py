@@ -102,6 +102,21 @@ _UNTIL_NEXT = """
 _ASK = f"SELECT {_UNTIL_NEXT}, {', '.join(duty.is_due for duty in DUTIES)}"
 
 
+def what_is_due() -> tuple[list[Duty], timedelta | None]:
+    """Ask for all duties at once whether there is anything to do.
+
+    Returns:
+        The duties for which there is, in the order in which they are done; and how long until the next delayed run or
+        retry is due, None if none waits.
+
+    Raises:
+        django.db.Error: If the database does not answer.
+    """
+    seconds, *answers = run_prepared(_ASK, {"dead_after": f"{DEAD_AFTER.total_seconds()} seconds"})[0]
+    due = [duty for duty, is_due in zip(DUTIES, answers, strict=True) if is_due]
+    return due, None if seconds is None else timedelta(seconds=max(seconds, 0))
+
+
 class Duties:
     """One process's share in the duties, each tried alone."""
 
@@ -117,11 +132,10 @@ class Duties:
         Raises:
             django.db.Error: If the database does not say what is due.
         """
-        seconds, *due = run_prepared(_ASK, {"dead_after": f"{DEAD_AFTER.total_seconds()} seconds"})[0]
-        for duty, is_due in zip(DUTIES, due, strict=True):
-            if is_due:
-                self._try(duty)
-        return None if seconds is None else timedelta(seconds=max(seconds, 0))
+        duties, until_next = what_is_due()
+        for duty in duties:
+            self._try(duty)
+        return until_next
 
     def _try(self, duty: Duty) -> None:
         try:
