@@ -19,8 +19,8 @@ from scheduler.timer import Timer, Watchdog
 
 log = structlog.get_logger(__name__)
 
-#: Workers relay four times as often; the scheduler does it for when there are none, and stays idle.
-RELAY_EVERY: Final = timedelta(seconds=2)
+#: Workers look for what is due twice as often; the scheduler does so for when there are none.
+DUTIES_EVERY: Final = timedelta(seconds=2)
 #: A transaction that hangs is rolled back by the end of the process: its tick stays due and is sent by another.
 STOP_SECONDS: Final = 1.5
 #: What a session may take before PostgreSQL frees what it holds, for a process that hangs or is stopped.
@@ -35,7 +35,7 @@ class SchedulerProcess:
     def __init__(self) -> None:
         self.sender = f"{socket.gethostname()}:{os.getpid()}"
         self._timer = Timer(sender=self.sender)
-        self._upkeep = UpkeepThreads(kind=Worker.Kind.SCHEDULER, relay_every=RELAY_EVERY)
+        self._upkeep = UpkeepThreads(kind=Worker.Kind.SCHEDULER, duties_every=DUTIES_EVERY)
         self._is_signed_on = False
 
     def run(self) -> None:

@@ -39,11 +39,11 @@ def notes() -> list[str]:
 
 
 @pytest.fixture
-def judge(db: None, monkeypatch: pytest.MonkeyPatch) -> WorkerRow:
-    """Let this process be one that has listened for long enough to judge the silence of others."""
-    judge = WorkerRow.objects.create(kind="worker", hostname="judge", pid=os.getpid(), listening_since=LONG_AGO)
-    monkeypatch.setattr(this_worker, "id", judge.id)
-    return judge
+def listener(db: None, monkeypatch: pytest.MonkeyPatch) -> WorkerRow:
+    """Let this process be one that has listened for long enough to presume others dead."""
+    listener = WorkerRow.objects.create(kind="worker", hostname="listener", pid=os.getpid(), listening_since=LONG_AGO)
+    monkeypatch.setattr(this_worker, "id", listener.id)
+    return listener
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ each_duty = pytest.mark.parametrize("case", CASES, ids=[case.duty for case in CA
 
 
 @pytest.fixture(autouse=True)
-def _ready(transactional_db: None, broker: ServiceBroker, judge: Worker) -> None:
+def _ready(transactional_db: None, broker: ServiceBroker, listener: Worker) -> None:
     """Let this process do what only one may do that has listened to the others for long enough."""
 
 

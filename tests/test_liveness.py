@@ -1,4 +1,4 @@
-"""Who lives and who is dead: a process beats whatever is locked, and judges nobody whom it could not have heard."""
+"""Who lives and who is dead: heartbeats go on whatever is locked, and nobody is presumed dead unheard."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -59,14 +59,14 @@ def test_a_process_beats_while_the_runs_are_locked(heartbeat: Heartbeat) -> None
             eventually(lambda: not thread.is_alive(), timeout=3)
 
 
-def test_a_silent_process_is_buried_by_one_that_listened(heartbeat: Heartbeat, other: Worker) -> None:
+def test_a_silent_process_is_removed_by_one_that_listened(heartbeat: Heartbeat, other: Worker) -> None:
     listen(heartbeat)
     fall_silent(other.id)
     assert remove_silent_workers() == 1
     assert list(Worker.objects.values_list("id", flat=True)) == [heartbeat.id]
 
 
-def test_who_was_silent_too_buries_nobody(heartbeat: Heartbeat, other: Worker) -> None:
+def test_who_was_silent_too_removes_nobody(heartbeat: Heartbeat, other: Worker) -> None:
     listen(heartbeat)
     fall_silent(heartbeat.id, other.id)
     assert remove_silent_workers() == 0
@@ -75,7 +75,7 @@ def test_who_was_silent_too_buries_nobody(heartbeat: Heartbeat, other: Worker) -
     assert Worker.objects.count() == 2
 
 
-def test_who_has_just_begun_buries_nobody(heartbeat: Heartbeat, other: Worker) -> None:
+def test_who_has_just_begun_removes_nobody(heartbeat: Heartbeat, other: Worker) -> None:
     fall_silent(other.id)
     assert remove_silent_workers() == 0
     listen(heartbeat, since=timedelta(seconds=7))
@@ -109,7 +109,7 @@ def test_a_beat_that_waited_bears_the_time_at_which_it_was_stored(heartbeat: Hea
     assert beat_at(heartbeat) > released_at
 
 
-def test_nobody_is_buried_after_everybody_waited_for_a_lock(heartbeat: Heartbeat, other: Worker) -> None:
+def test_nobody_is_removed_after_everybody_waited_for_a_lock(heartbeat: Heartbeat, other: Worker) -> None:
     listen(heartbeat)
     with elsewhere() as cursor:
         cursor.execute("LOCK TABLE tasks_worker")
@@ -129,7 +129,7 @@ def test_a_process_whose_row_is_locked_is_not_waited_for(heartbeat: Heartbeat, o
     fall_silent(third.id)
     with elsewhere() as cursor:
         cursor.execute("SELECT FROM tasks_worker WHERE hostname = 'third' FOR UPDATE")
-        with in_a_thread(remove_silent_workers) as burial:
-            eventually(lambda: not burial.is_alive())
+        with in_a_thread(remove_silent_workers) as removal:
+            eventually(lambda: not removal.is_alive())
             cursor.connection.rollback()
     assert set(Worker.objects.values_list("id", flat=True)) == {heartbeat.id, third.id}

@@ -50,30 +50,30 @@ def test_a_row_that_was_never_published_is_relayed(worker: DramatiqWorker) -> No
     assert eventually(lambda: state_of(run) == TaskRun.State.SUCCEEDED)
 
 
-def test_the_run_of_a_dead_worker_is_tried_again(judge: Worker) -> None:
+def test_the_run_of_a_dead_worker_is_tried_again(listener: Worker) -> None:
     worker = Worker.objects.create(kind="worker", hostname="gone", pid=1, beat_at=LONG_AGO)
     run = running_run(worker_id=worker.id)
     assert remove_silent_workers() == 1
     assert state_of(run) == TaskRun.State.RETRYING
-    assert list(Worker.objects.all()) == [judge]
+    assert list(Worker.objects.all()) == [listener]
     assert run.failed_attempts.get().error_type == "WorkerDied"
 
 
-def test_the_run_of_a_living_worker_is_left_alone(judge: Worker) -> None:
+def test_the_run_of_a_living_worker_is_left_alone(listener: Worker) -> None:
     worker = Worker.objects.create(kind="worker", hostname="here", pid=1)
     run = running_run(worker_id=worker.id)
     assert remove_silent_workers() == 0
     assert state_of(run) == TaskRun.State.RUNNING
 
 
-def test_a_run_whose_worker_died_three_times_is_dead(judge: Worker) -> None:
+def test_a_run_whose_worker_died_three_times_is_dead(listener: Worker) -> None:
     run = running_run(worker_id=uuid4(), deaths=MAX_DEATHS - 1)
     remove_silent_workers()
     assert state_of(run) == TaskRun.State.DEAD
     assert "3 of 3" in run.error
 
 
-def test_a_cancelled_run_whose_worker_died_is_cancelled(judge: Worker) -> None:
+def test_a_cancelled_run_whose_worker_died_is_cancelled(listener: Worker) -> None:
     run = running_run(worker_id=uuid4())
     TaskRun.objects.update(cancel_requested=True)
     remove_silent_workers()
@@ -93,7 +93,7 @@ def test_ids_sort_by_the_time_they_were_made() -> None:
 
 
 def test_a_freed_run_goes_before_everything_that_waits(
-    transactional_db: None, judge: Worker, broker: ServiceBroker
+    transactional_db: None, listener: Worker, broker: ServiceBroker
 ) -> None:
     tasks.add.send_many([tasks.add.call(number) for number in range(3)])
     for seconds in range(3):

@@ -17,7 +17,7 @@ from project.desk.why import explain
 from project.tasks.models import TaskRun, Worker
 from project.tasks.repair.audit import Operator
 from project.tasks.repair.pauses import pause_queue
-from project.tasks.upkeep.dead_workers import BEAT_EVERY, DEAD_AFTER
+from project.tasks.upkeep.dead_workers import HEARTBEAT_EVERY, PRESUMED_DEAD_AFTER
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 from tests.runs import a_run
@@ -142,7 +142,7 @@ def test_a_published_run_is_in_line() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_scheduler_or_a_silent_worker_consumes_no_queue() -> None:
     a_worker(kind="scheduler")
-    a_worker(age=2 * DEAD_AFTER)
+    a_worker(age=2 * PRESUMED_DEAD_AFTER)
     assert codes(sent()) == ["no_worker"]
 
 
@@ -185,7 +185,7 @@ def test_a_real_worker_explains_itself(worker: DramatiqWorker) -> None:
     eventually(lambda: codes(run) == ["running"])
     tasks.gate.set()
     eventually(lambda: codes(run) == ["succeeded"])
-    assert BEAT_EVERY < DEAD_AFTER
+    assert HEARTBEAT_EVERY < PRESUMED_DEAD_AFTER
 
 
 def test_what_has_ended_without_a_unique_key_looks_for_no_rival(

@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,8 +23,10 @@ from psycopg.pq import ExecStatus, TransactionStatus
 
 from project.database.sessions import IS_PREPARED, RESET, Session
 
-#: Seconds after which a connection is closed that nobody needed, and any at all, so that servers may be replaced.
-LONGEST_IDLE, LONGEST_LIFE = 600.0, 3600.0
+#: How long a connection is kept that nobody needs.
+LONGEST_IDLE = timedelta(minutes=10)
+#: How long any connection is kept, so that servers may be replaced.
+LONGEST_LIFE = timedelta(hours=1)
 
 
 @dataclass(eq=False)
@@ -41,7 +44,7 @@ class Held:
     idle_since: float = 0.0
 
     def is_alive(self) -> bool:
-        """Tell whether the server still listens, asking it only if it has said something unasked: its farewell."""
+        """Tell whether the server still listens; it is asked only if it said something unasked, as when it hangs up."""
         poll = select.poll()
         try:
             poll.register(self.raw.pgconn.socket, select.POLLIN)
@@ -121,7 +124,9 @@ class Pool:
         with self._changed:
             held.idle_since = time.monotonic()
             self._idle.append(held)
-            oldest = self._idle.pop(0) if held.idle_since - self._idle[0].idle_since > LONGEST_IDLE else None
+            oldest = (
+                self._idle.pop(0) if held.idle_since - self._idle[0].idle_since > LONGEST_IDLE.total_seconds() else None
+            )
             self._changed.notify()
         if oldest is not None:
             self._drop(oldest)
@@ -178,7 +183,7 @@ class Pool:
         raw = held.raw.pgconn
         if raw.transaction_status != TransactionStatus.IDLE:
             return False
-        if held.born <= self._closed_at or time.monotonic() - held.born > LONGEST_LIFE:
+        if held.born <= self._closed_at or time.monotonic() - held.born > LONGEST_LIFE.total_seconds():
             return False
         if held.session.is_lent and self._keeps_sessions:
             return held.set_to(held.session, resets=True)

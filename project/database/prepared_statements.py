@@ -10,8 +10,9 @@ from django.conf import settings
 
 from project.database.access import this_connection
 
-#: Django's own queries carry their values in the text; preparing those would only fill the server's memory.
-_NEVER_BY_ITSELF = 1_000_000_000
+#: How often the driver sees a statement before it prepares it by itself: never. Django's own queries have their values
+#: in the text, and preparing each would only fill the server's memory.
+_PREPARE_BY_ITSELF_AFTER = 1_000_000_000
 
 
 def run_prepared(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -29,7 +30,7 @@ def run_prepared(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     raw: psycopg.Connection[Any] = connection.connection
     if not settings.DATABASE_KEEPS_SESSIONS:
         return _run_unprepared(sql, values)
-    raw.prepare_threshold = _NEVER_BY_ITSELF
+    raw.prepare_threshold = _PREPARE_BY_ITSELF_AFTER
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
         cursor.execute(sql.encode(), values, prepare=True)
         return cursor.fetchall()

@@ -25,7 +25,7 @@ class Session:
         """Return the statements that set it.
 
         Args:
-            scope: ``SESSION``, or ``LOCAL`` for the rest of the transaction.
+            scope: `SESSION`, or `LOCAL` for the rest of the transaction.
         """
         return "; ".join(f"SET {scope} {name} = '{value}'" for name, value in self.settings)
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from project.tasks.declaration import all_declarations
 from project.tasks.models import PausedQueue, Worker
 from project.tasks.sending.last_chances import is_for_last_chances
-from project.tasks.upkeep.dead_workers import DEAD_AFTER
+from project.tasks.upkeep.dead_workers import PRESUMED_DEAD_AFTER
 
 #: No state is counted further than this, so that a backlog of millions does not slow the page that shows it.
 MOST_COUNTED = 100_000
@@ -87,7 +87,7 @@ def queues_now() -> list[QueueNow]:
 
 def living_workers() -> QuerySet[Worker]:
     """Return the processes that still beat."""
-    return Worker.objects.filter(beat_at__gte=Now() - DEAD_AFTER)
+    return Worker.objects.filter(beat_at__gte=Now() - PRESUMED_DEAD_AFTER)
 
 
 def _queue(

@@ -1,4 +1,4 @@
-"""While tables are locked or the database is away everybody is silent: nobody is buried, no run is repeated."""
+"""While tables are locked or the database is away everybody is silent: nobody is presumed dead, no run is repeated."""
 
 import signal
 import time

@@ -15,7 +15,7 @@ from project.desk.admin.elements import moment, run_link, state_badge
 from project.desk.admin.read_only import ReadOnlyAdmin, require_look
 from project.tasks.models import OperatorAction, TaskBatch, TaskRun, Worker
 from project.tasks.repair.audit import ACTIONS, RUN_ACTIONS
-from project.tasks.upkeep.dead_workers import DEAD_AFTER
+from project.tasks.upkeep.dead_workers import PRESUMED_DEAD_AFTER
 
 
 def _members(*states: str) -> Coalesce:
@@ -56,7 +56,7 @@ class WorkerAdmin(ReadOnlyAdmin):
     @admin.display(description="last beat")
     def beat(self, worker: Worker) -> str:
         """When it was last heard of."""
-        if worker.beat_at < timezone.now() - DEAD_AFTER:
+        if worker.beat_at < timezone.now() - PRESUMED_DEAD_AFTER:
             return format_html('{} <span class="run-state run-state-dead">silent</span>', moment(worker.beat_at))
         return moment(worker.beat_at)
 

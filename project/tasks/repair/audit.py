@@ -26,7 +26,7 @@ class Operator:
 
     Args:
         name: The user's name, the account that runs a command, or what acts by itself.
-        source: Where they act from; ``system`` if nobody does.
+        source: Where they act from; `system` if nobody does.
     """
 
     name: str

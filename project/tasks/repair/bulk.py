@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 
+from project.database.clock import database_now
 from project.database.one_by_one import one_by_one
 from project.tasks.errors import RunStateError
 from project.tasks.models import BulkRetry, TaskRun
@@ -71,7 +72,7 @@ def what_to_retry(which: RunFilter) -> RunFilter:
     state = which.state or TaskRun.State.DEAD.value
     if state not in RETRYABLE:
         raise ValueError(f"Runs that are {state} cannot be retried: choose {', '.join(RETRYABLE)}.")
-    now = _database_now()
+    now = database_now()
     return which.model_copy(update={"state": state, "ended_before": min(which.ended_before or now, now)})
 
 
@@ -189,13 +190,6 @@ def _left(bulk: BulkRetry) -> QuerySet[TaskRun]:
     which = which.model_copy(update={"ended_before": which.ended_before or bulk.created_at})
     left = which.matching().order_by("id")
     return left.filter(id__gt=bulk.after_id) if bulk.after_id else left
-
-
-def _database_now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now: datetime = cursor.fetchone()[0]
-    return now
 
 
 def _retry_each(ids: Sequence[UUID], bulk: BulkRetry, *, now: datetime) -> int:

@@ -13,6 +13,7 @@ from project.tasks.declaration import declaration_of
 from project.tasks.errors import TaskError
 from project.tasks.models import TaskBatch, TaskRun
 
+#: Rows that are read at a time.
 _CHUNK = 2000
 
 
@@ -21,7 +22,7 @@ class StoredCall:
     """A task and its arguments, wherever they are kept.
 
     Args:
-        where: What an operator looks for, such as ``run <id>``.
+        where: What an operator looks for, such as `run <id>`.
         task: The task's name.
         arguments: Its arguments by name; None if they are known only later, as in a chain.
     """

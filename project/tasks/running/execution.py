@@ -62,7 +62,7 @@ def take_delivery(actor_name: str) -> dramatiq.Message[Any] | None:
 
 
 def execute(task: Declaration, message: dramatiq.Message[Any]) -> Any:
-    """Run the task for a message, keeping the row's story if it has one."""
+    """Run the task for a message and, if it has a row, record there what becomes of it."""
     if "attempt" in message.options:
         return _run_durable(task, message)
     return _run_fast(task, message)
@@ -94,7 +94,7 @@ def _run_fast(task: Declaration, message: dramatiq.Message[Any]) -> Any:
         structlog.contextvars.bound_contextvars(task=task.name, run_id=message.message_id),
         lent_connection(limit=task.policy.time_limit),
     ):
-        give_up = partial(_bury, message)
+        give_up = partial(_make_dead, message)
         with interrupts.allowed(message.message_id, time_limit=task.policy.time_limit, give_up=give_up):
             result = task.function(**_fitting(task, task.signature.named(message.args, message.kwargs)))
         # Only a pipeline has a use for it: there is no row to keep a result in.
@@ -130,7 +130,7 @@ def _give_up(task: Declaration, claim: Claim) -> None:
     record_failure(claim, HardTimeLimitExceeded(task.policy.time_limit), policy=task.policy)
 
 
-def _bury(message: dramatiq.Message[Any]) -> None:
+def _make_dead(message: dramatiq.Message[Any]) -> None:
     log.error("message_dead", task=message.actor_name, run_id=message.message_id, reason="it does not end")
     broker().acks.add(message.queue_name, message.options["redis_message_id"], NACK)
 

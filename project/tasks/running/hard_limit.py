@@ -1,8 +1,8 @@
-"""What to do about a task that goes on after its time limit, because no exception reaches it in a blocking C call.
+"""Replaces a process in which a task goes on after its time limit, in a blocking C call that no exception reaches.
 
-Nothing but the end of its process ends it. So the process takes no more messages, lets its other runs end, tells the
-run what became of it, and ends; its supervisor starts another. What still runs when the time to shut down is over is
-released to be tried elsewhere, and counts no death: it is not to blame.
+Nothing but the end of the process ends such a task. So the process takes no more messages, lets its other runs end,
+tells the run what became of it, and ends; its supervisor starts another. What still runs when the time to shut down is
+over is released to be tried elsewhere, and counts no death: it is not to blame.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_LOOK_EVERY = 0.5
-_FLUSH_TIMEOUT = 5.0
+#: How often the process looks for runs that do not end; their limit and its grace are much longer.
+_LOOK_EVERY = timedelta(milliseconds=500)
+#: How long the end of the process waits for Redis to take the outcomes; what it does not take is tried again.
+_FLUSH_TIMEOUT = timedelta(seconds=5)
 #: What is released starts no sooner than this, so that this process has ended by then.
-_APART = timedelta(seconds=1)
+_STARTS_AGAIN_AFTER = timedelta(seconds=1)
 
 
 class HardLimit(Middleware):
@@ -51,14 +53,14 @@ class HardLimit(Middleware):
             self._watcher.start()
 
     def after_worker_shutdown(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:  # type: ignore[override]
-        """Waste no more time on what does not end, now that the time for the others is over."""
+        """End the process without what does not end, now that the time for all others is over."""
         self._stopped.set()
         if self._watcher and interrupts.stuck(after=settings.TASKS_TIME_LIMIT_GRACE):
             end_process(broker)
 
     def _watch(self, broker: ServiceBroker) -> None:
         is_draining = False
-        while not self._stopped.wait(_LOOK_EVERY):
+        while not self._stopped.wait(_LOOK_EVERY.total_seconds()):
             stuck = interrupts.stuck(after=settings.TASKS_TIME_LIMIT_GRACE)
             if stuck and not is_draining:
                 is_draining = True
@@ -75,7 +77,7 @@ def end_process(broker: ServiceBroker) -> None:
         group_commit.flush()
         for running in interrupts.stuck(after=settings.TASKS_TIME_LIMIT_GRACE):
             running.give_up()
-        broker.acks.flush(timeout=_FLUSH_TIMEOUT)
+        broker.acks.flush(timeout=_FLUSH_TIMEOUT.total_seconds())
         insist(release_runs)
     except Exception:
         log.exception("process_ends_untidily", cure="its runs are freed as those of a dead process")
@@ -89,7 +91,7 @@ def release_runs() -> None:
     runs.filter(cancel_requested=True).update(state=TaskRun.State.CANCELLED, finished_at=Now())
     released = runs.update(
         state=TaskRun.State.RETRYING,
-        run_after=Now() + _APART,
+        run_after=Now() + _STARTS_AGAIN_AFTER,
         error_type="WorkerReplaced",
         error="Its process had to be replaced, because another run there did not end.",
     )

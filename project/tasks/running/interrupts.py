@@ -19,8 +19,8 @@ from project.broker.dramatiq_internals import raise_thread_exception
 from project.tasks.errors import TimeLimitExceeded
 from project.tasks.sending.in_task import in_task
 
-#: Seconds between two looks at the deadlines.
-_PRECISION = 0.1
+#: How often the deadlines are looked at, and so how late a time limit is enforced.
+_LOOK_EVERY = timedelta(milliseconds=100)
 
 
 @dataclass
@@ -75,7 +75,15 @@ class Interrupts:
                 self._running.pop(key, None)
 
     def interrupt(self, key: str, error: type[Interrupt]) -> bool:
-        """Raise ``error`` in the code of the run ``key``, once; return whether it was running here."""
+        """Raise an error in the code of a run.
+
+        Args:
+            key: The run's id, or the message's.
+            error: What is raised.
+
+        Returns:
+            Whether that code runs here and was not interrupted before.
+        """
         with self._lock:
             running = self._running.get(key)
             if running is None or running.interrupted:
@@ -97,7 +105,7 @@ class Interrupts:
 
     def _enforce_time_limits(self) -> None:
         while self._is_busy.wait():
-            time.sleep(_PRECISION)
+            time.sleep(_LOOK_EVERY.total_seconds())
             now = time.monotonic()
             with self._lock:
                 late = [running.key for running in self._running.values() if running.deadline <= now]

@@ -75,7 +75,7 @@ def _give_back() -> None:
     if shared.in_atomic_block:
         return
     if not shared.session.is_lent:
-        # The first time it was taken as anybody's.
+        # The first time, nobody knew yet that it would be lent.
         shared.session = Session(is_lent=True)
         shared.discard()
     shared.close()

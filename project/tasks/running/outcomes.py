@@ -87,7 +87,7 @@ def record_failure(claim: Claim, error: BaseException, *, policy: Policy) -> str
         # Left as it is, the run would be executed again and again, until it looked as if it killed its workers.
         log.exception("failure_not_recorded", run_id=str(claim.run_id), cure="correct the task's policy, then retry it")
         described = described.adding(f"What follows from that could not be decided: {_in_a_line(broken, claim)}")
-        return insist(lambda: _fail(claim, error, described, _bury))
+        return insist(lambda: _fail(claim, error, described, _make_dead))
 
 
 def _fail(claim: Claim, error: BaseException, described: Described, decide: Callable[[Any], None]) -> str:
@@ -143,7 +143,7 @@ def _is_left_to_others(error: Exception) -> bool:
     return isinstance(error, DatabaseError) and stopping.is_set()
 
 
-def _bury(run: Any) -> None:
+def _make_dead(run: Any) -> None:
     run.failures += 1
     run.state = TaskRun.State.DEAD
 

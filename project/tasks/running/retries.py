@@ -15,7 +15,7 @@ from project.tasks.policy import Policy
 class SafeRetries(Retries):
     """Retries whose own failure makes the message dead instead of done.
 
-    A retry itself cannot be lost or doubled: ``ServiceBroker`` sends it in the same step that acks the failed
+    A retry itself cannot be lost or doubled: `ServiceBroker` sends it in the same step that acks the failed
     attempt. What is left are errors on the way there, such as arguments that the actor changed into something
     that cannot be encoded; Dramatiq logs those and acks the message.
     """
@@ -28,7 +28,7 @@ class SafeRetries(Retries):
         result: Any = None,
         exception: BaseException | None = None,
     ) -> None:
-        """Retry the message, or bury it."""
+        """Retry the message, or make it dead."""
         try:
             if isinstance(exception, Postponed):
                 _put_off(broker, message, exception)
@@ -40,7 +40,7 @@ class SafeRetries(Retries):
 
 
 def _put_off(broker: Broker, message: MessageProxy, error: Postponed) -> None:
-    """Send the message again later, without counting a retry; bury it if that has gone on for too long."""
+    """Send the message again later, without counting a retry; make it dead if that has gone on for too long."""
     policy = getattr(broker.get_actor(message.actor_name), "policy", Policy())
     now, options = current_millis(), message.options
     since = options.setdefault("postponed_since", now)

@@ -1,4 +1,4 @@
-"""Gives what dead workers had claimed back to the living."""
+"""Frees the runs of processes that are dead, or presumed to be, so that other workers run them."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ from project.tasks.running.this_worker import this_worker
 
 log = structlog.get_logger(__name__)
 
-#: How long after its last beat a process is presumed dead.
-DEAD_AFTER = timedelta(seconds=10)
-#: How often a process beats.
-BEAT_EVERY = timedelta(seconds=2)
-#: A longer pause between two stored beats is a gap: this process may have missed those of others as well.
-LONGEST_GAP = 2 * BEAT_EVERY
-#: After a gap everybody is given so long to beat again; more than a process needs to reach the database anew.
-LISTEN_FOR = 3 * BEAT_EVERY
-_BATCH = 5000
+#: How long after its last heartbeat a process is presumed dead: four heartbeats may fail, and no statement of the
+#: machinery waits nearly as long for a lock.
+PRESUMED_DEAD_AFTER = timedelta(seconds=10)
+#: How often a process stores its heartbeat: often enough to lose some, and next to nothing for the database.
+HEARTBEAT_EVERY = timedelta(seconds=2)
+#: A longer pause between two stored heartbeats is a gap: this process may have missed those of others as well.
+LONGEST_GAP = 2 * HEARTBEAT_EVERY
+#: After a gap everybody is given so long for another heartbeat: longer than it takes to reach the database anew.
+LISTEN_FOR = 3 * HEARTBEAT_EVERY
+#: Runs freed in one transaction, so that it stays short; the rest follows with the next call.
+_MOST_AT_ONCE = 5000
 #: What `_free` changes.
 _FREED_COLUMNS = ("deaths", "error_type", "error", "state", "run_after", "finished_at")
 
 
 def remove_silent_workers() -> int:
-    """Delete processes that stopped beating and free the runs they had claimed; return how many runs.
+    """Presume processes dead that sent no heartbeat for long, free their runs and delete them; return how many runs.
 
-    Only a process that has been beating without a gap itself may judge the silence of others: while tables are
-    locked, or the database is away or stopped, everybody is silent. All of that is compared in the statement that
-    locks the silent, on the database's clock as it was when the statement came in.
+    Only a process whose own heartbeats were stored without a gap may do that: while tables are locked, or the
+    database is away or stopped, everybody is silent. All of it is compared in the statement that locks the silent
+    ones, on the database's clock as it was when the statement came in.
     """
     with transaction.atomic():
-        silent = Worker.objects.filter(_may_judge(), beat_at__lt=Now() - DEAD_AFTER)
+        silent = Worker.objects.filter(_has_listened(), beat_at__lt=Now() - PRESUMED_DEAD_AFTER)
         dead = list(silent.select_for_update(skip_locked=True))
         freed = remove_workers(dead)
     for worker in dead:
@@ -47,7 +49,7 @@ def remove_silent_workers() -> int:
 
 
 def remove_workers(workers: Iterable[Worker]) -> int:
-    """Free the runs that dead processes had claimed, which then name them, and delete the processes.
+    """Free the runs that dead processes had claimed, and delete the processes; the runs say which ones they were.
 
     Args:
         workers: Certainly dead, or presumed to be.
@@ -63,12 +65,12 @@ def remove_workers(workers: Iterable[Worker]) -> int:
 
 
 def free_abandoned_runs() -> int:
-    """Free the runs of processes that no longer exist; return how many, 0 if this process may not judge."""
-    return free_runs(TaskRun.objects.filter(_may_judge()).exclude(worker_id__in=Worker.objects.values("id")))
+    """Free the runs of processes that have no row any more; return how many, 0 if this process has not listened."""
+    return free_runs(TaskRun.objects.filter(_has_listened()).exclude(worker_id__in=Worker.objects.values("id")))
 
 
-def _may_judge() -> Exists:
-    """Return whether this process's own beats have been stored for so long that others have had the time to, too."""
+def _has_listened() -> Exists:
+    """Say, as a condition, whether this process's heartbeats were stored for so long that those of others could be."""
     own = Worker.objects.filter(id=this_worker.id)
     return Exists(own.filter(beat_at__gt=Now() - LONGEST_GAP, listening_since__lt=Now() - LISTEN_FOR))
 
@@ -79,7 +81,7 @@ def free_runs(runs: QuerySet[TaskRun]) -> int:
     Each is published again, or is dead once `MAX_DEATHS` workers have died while they ran it.
     """
     with transaction.atomic():
-        locked = runs.select_for_update(skip_locked=True).filter(state=TaskRun.State.RUNNING)[:_BATCH]
+        locked = runs.select_for_update(skip_locked=True).filter(state=TaskRun.State.RUNNING)[:_MOST_AT_ONCE]
         freed = list(locked)
         for run in freed:
             _free(run)

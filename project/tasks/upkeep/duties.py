@@ -17,7 +17,7 @@ from project.tasks.repair.pauses import resume_due_queues
 from project.tasks.sending.due_queues import DUE_QUEUES
 from project.tasks.sending.outbox import BATCH, expire_once, fill_slots, relay_once
 from project.tasks.upkeep.batch_callbacks import settle_batches
-from project.tasks.upkeep.dead_workers import DEAD_AFTER, free_abandoned_runs, remove_silent_workers
+from project.tasks.upkeep.dead_workers import PRESUMED_DEAD_AFTER, free_abandoned_runs, remove_silent_workers
 from project.values.text import exception_text
 
 log = structlog.get_logger(__name__)
@@ -112,7 +112,7 @@ def what_is_due() -> tuple[list[Duty], timedelta | None]:
     Raises:
         django.db.Error: If the database does not answer.
     """
-    seconds, *answers = run_prepared(_ASK, {"dead_after": f"{DEAD_AFTER.total_seconds()} seconds"})[0]
+    seconds, *answers = run_prepared(_ASK, {"dead_after": f"{PRESUMED_DEAD_AFTER.total_seconds()} seconds"})[0]
     due = [duty for duty, is_due in zip(DUTIES, answers, strict=True) if is_due]
     return due, None if seconds is None else timedelta(seconds=max(seconds, 0))
 

@@ -1,4 +1,4 @@
-"""Which processes live: each beats in its own row, so that the others notice when it dies."""
+"""Which processes live: each stores its heartbeat in a row of its own, so that the others notice when it dies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from project.values.storable import storable
 
 log = structlog.get_logger(__name__)
 
-# The row is locked first, so that no beat bears the time at which it began to wait for somebody.
+# The row is locked first, so that no heartbeat has the time at which it began to wait for somebody else's lock.
 _BEAT = """
     WITH own AS MATERIALIZED (SELECT id FROM tasks_worker WHERE id = %(id)s::uuid FOR NO KEY UPDATE)
     UPDATE tasks_worker AS worker
@@ -49,7 +49,7 @@ class Heartbeat:
         self.id = uuid7()
 
     def begin(self) -> None:
-        """Insert the row, which may be there if a reply was lost: from now on this process may claim runs."""
+        """Insert the row, if it is not there because a reply was lost: from now on this process may claim runs."""
         row = Worker(
             id=self.id,
             kind=self.kind,
@@ -66,13 +66,16 @@ class Heartbeat:
         Worker.objects.filter(id=self.id).delete()
 
     def beat(self) -> None:
-        """Say that the process lives; nothing but this is done on the thread and the connection that do it."""
+        """Store that the process lives; its thread and connection do nothing else, so that nothing delays it."""
         gap = f"{LONGEST_GAP.total_seconds()} seconds"
         if not run_prepared(_BEAT, {"id": str(self.id), "longest_gap": gap}):
             self._come_back()
 
     def _come_back(self) -> None:
-        log.error("presumed_dead", cure="its runs were given to other workers; it interrupts them and starts over")
+        log.error(
+            "presumed_dead",
+            cure="none needed: its runs were given to other workers; it interrupts them here and signs on anew",
+        )
         claimed_before = executing_here()
         self.id = uuid7()
         self.begin()
@@ -81,7 +84,7 @@ class Heartbeat:
 
 
 def look_after_claims() -> None:
-    """Interrupt runs of this process that were cancelled, and free those that no thread of it knows of."""
+    """Interrupt the runs of this process that were cancelled, and free those that none of its threads executes."""
     claimed = run_prepared(_CLAIMED, {"id": str(this_worker.id)})
     here = executing_here()
     for run_id, attempts, is_cancelled in claimed:

@@ -1,4 +1,4 @@
-"""Forgetting history: runs that ended long ago, in short transactions, oldest first."""
+"""Deletes the history: runs that ended long ago, in short transactions, oldest first."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from project.database.locks import unlocked
 from project.tasks.models import TaskBatch, TaskRun
 from project.values.ids import first_uuid7
 
-#: How many runs one transaction deletes.
-BATCH = 5000
+#: How many runs one transaction deletes, so that it stays short.
+PRUNED_AT_ONCE = 5000
 
-#: A run id that a caller made up need not sort by time: those from here on are looked at in full.
+#: A run id that a caller made up need not sort by time. Ids that lie so far in the future are all looked at.
 _OUT_OF_ORDER = timedelta(days=1)
 _KEPT_LONGER = (TaskRun.State.DEAD, TaskRun.State.CANCELLED, TaskRun.State.EXPIRED, TaskRun.State.DISCARDED)
 
@@ -49,7 +49,7 @@ class PruneResult(BaseModel):
     batches: int
 
 
-def prune(*, succeeded_days: int, others_days: int, limit: int = BATCH) -> PruneResult:
+def prune(*, succeeded_days: int, others_days: int, limit: int = PRUNED_AT_ONCE) -> PruneResult:
     """Delete runs that ended long ago, with their attempts, and batches none of whose runs are left.
 
     Unfinished runs, and members of batches whose callback is not sent yet, stay.
@@ -92,5 +92,5 @@ def _delete(state: str, ended_before: datetime, *, after: UUID, before: UUID, li
 def _delete_batches(ended_before: datetime) -> int:
     empty = TaskBatch.objects.filter(finished_at__lt=ended_before, taskrun=None)
     with transaction.atomic():
-        ids = list(empty.order_by("id").values_list("id", flat=True)[:BATCH])
+        ids = list(empty.order_by("id").values_list("id", flat=True)[:PRUNED_AT_ONCE])
         return unlocked(TaskBatch.objects.filter(id__in=ids)).delete()[0]

@@ -26,19 +26,22 @@ from project.tasks.sending.paused_queues import copy_pauses
 
 log = structlog.get_logger(__name__)
 
-#: The broker is given this long to show a message that was just published.
+#: A run must have been published for so long before its message can be missed: its sender may still be at it.
 SETTLE = timedelta(seconds=5)
-#: The same once it is certain that messages were lost: publishing one twice does no harm.
+#: The same while messages were certainly lost: publishing one twice does no harm.
 SETTLE_IN_A_HURRY = timedelta(seconds=1)
+#: How often some process compares: a message that is lost is missed within two turns at the most.
 TURN_EVERY = timedelta(seconds=5)
-#: For so long after a loss there is a turn every second.
+#: For so long after a loss there is a turn every second, for what was published meanwhile.
 HURRY_FOR = timedelta(seconds=5)
 HURRY_EVERY = timedelta(seconds=1)
-#: How many runs one look covers.
+#: How many runs one look covers, so that no backlog makes a turn long.
 SLICE = 2500
-#: Seconds that a turn takes at most, more or less, when everything is compared.
-_LONGEST_TURN = 1.0
+#: How long a turn takes, more or less, when everything is compared: another process may go on then.
+_LONGEST_TURN = timedelta(seconds=1)
+#: The pause before the next turn while everything is compared.
 _AT_ONCE = timedelta(milliseconds=1)
+#: Messages that one round trip publishes, so that none keeps the broker from others for long.
 _PUBLISHED_TOGETHER = 500
 #: What a message is made of.
 _COLUMNS = ("id", "task", "queue", "arguments", "attempts", "deaths", "priority")
@@ -46,10 +49,10 @@ _COLUMNS = ("id", "task", "queue", "arguments", "attempts", "deaths", "priority"
 
 @dataclass(frozen=True)
 class Turn:
-    """What the process is told whose turn it is.
+    """What a process is told when it is its turn to compare.
 
     Args:
-        cursor: Where the last turn stopped; None is the beginning.
+        cursor: The run at which the last turn stopped; None to begin with the first.
         is_healing: Whether everything is to be compared.
         is_in_a_hurry: Whether messages were lost lately.
     """
@@ -91,9 +94,9 @@ def _take_turn() -> Turn | None:
 
 
 def _compare(turn: Turn, *, settle: timedelta) -> UUID | None:
-    """Compare some runs, or in a second as many as can be; return where to go on, None at the end of all."""
+    """Compare some runs, or as many as a second allows; return the run to go on after, None once all were compared."""
     queued = TaskRun.objects.filter(state=TaskRun.State.QUEUED, published_at__lte=Now() - settle)
-    deadline, cursor = time.monotonic() + _LONGEST_TURN, turn.cursor
+    deadline, cursor = time.monotonic() + _LONGEST_TURN.total_seconds(), turn.cursor
     while True:
         batch = _some_of(queued.filter(id__gt=cursor) if cursor else queued, order="id")
         _publish_lost(batch)

@@ -1,4 +1,4 @@
-"""The threads beside the work, in every worker and every scheduler: the beat, duties, claims and broker."""
+"""The threads that every worker and every scheduler runs beside its work: heartbeat, claims, duties, broker."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from django.db import Error as DatabaseError
 from project.broker.service import BROKER_ERRORS, broker
 from project.tasks.models import Worker
 from project.tasks.running.database import own_connection
-from project.tasks.upkeep.dead_workers import BEAT_EVERY
+from project.tasks.upkeep.dead_workers import HEARTBEAT_EVERY
 from project.tasks.upkeep.duties import Duties
 from project.tasks.upkeep.heartbeat import Heartbeat, look_after_claims
 from project.tasks.upkeep.reconcile import reconcile_in_turn
 
 log = structlog.get_logger(__name__)
 
-RELAY_EVERY = timedelta(seconds=1)
-#: A beat that failed is not waited for until the next one is due.
-BEAT_AGAIN = timedelta(milliseconds=500)
-#: The broker judges nobody's silence when it is asked less often than every 3 s.
-RESCUE_EVERY = timedelta(seconds=1)
+#: How often a worker looks for what is due; a delayed run waits no longer than until it is due in any case.
+DUTIES_EVERY = timedelta(seconds=1)
+#: A heartbeat that failed is tried again sooner than the next one is due: four failures in a row look like death.
+HEARTBEAT_AGAIN_AFTER = timedelta(milliseconds=500)
+#: How often what is in the broker is looked after; asked less often than every 3 s, it presumes nobody dead.
+BROKER_EVERY = timedelta(seconds=1)
+#: How long the end of a process waits for a call that one of the threads is in the middle of.
+_STOP_TIMEOUT = timedelta(seconds=10)
 
 
 class Repeater(threading.Thread):
@@ -59,7 +62,7 @@ class Repeater(threading.Thread):
     def stop(self) -> None:
         """Let the current call end, then stop."""
         self._stop_asked.set()
-        self.join(timeout=10)
+        self.join(timeout=_STOP_TIMEOUT.total_seconds())
 
     def _call(self) -> timedelta | None:
         try:
@@ -70,7 +73,7 @@ class Repeater(threading.Thread):
                 log.warning("upkeep_failed", thread=self.name, error=str(error).strip(), cure="trying again")
             self._is_failing = True
         except Exception:
-            # A thread that died of a defect would leave its duty undone for as long as the process lives.
+            # A thread that ended because of a defect would leave its work undone for as long as the process lives.
             log.exception("upkeep_broken", thread=self.name, cure="report it; trying again")
         else:
             self._is_failing = False
@@ -85,7 +88,7 @@ class UpkeepThreads:
         kind: What the process does.
         queues: The queues it consumes.
         threads: How many runs it executes at once.
-        relay_every: How often it relays; a process that others relay beside may take its time.
+        duties_every: How often it looks for what is due; a process may take its time where others look, too.
     """
 
     def __init__(
@@ -94,19 +97,21 @@ class UpkeepThreads:
         kind: Worker.Kind,
         queues: Sequence[str] = (),
         threads: int = 0,
-        relay_every: timedelta = RELAY_EVERY,
+        duties_every: timedelta = DUTIES_EVERY,
     ) -> None:
         self._heartbeat = Heartbeat(kind=kind, queues=queues, threads=threads)
         self._duties = Duties()
         self._threads = [
-            Repeater(name="heartbeat", every=BEAT_EVERY, do=self._heartbeat.beat, again_after=BEAT_AGAIN),
-            Repeater(name="claims", every=BEAT_EVERY, do=look_after_claims),
-            Repeater(name="duties", every=relay_every, do=self._do_what_is_due),
-            Repeater(name="broker", every=RESCUE_EVERY, do=self._look_after_broker),
+            Repeater(
+                name="heartbeat", every=HEARTBEAT_EVERY, do=self._heartbeat.beat, again_after=HEARTBEAT_AGAIN_AFTER
+            ),
+            Repeater(name="claims", every=HEARTBEAT_EVERY, do=look_after_claims),
+            Repeater(name="duties", every=duties_every, do=self._do_what_is_due),
+            Repeater(name="broker", every=BROKER_EVERY, do=self._look_after_broker),
         ]
 
     def start(self) -> None:
-        """Register the process and start the threads."""
+        """Sign the process on and start the threads."""
         self._heartbeat.begin()
         for thread in self._threads:
             thread.start()
@@ -118,7 +123,7 @@ class UpkeepThreads:
         try:
             self._heartbeat.end()
         except DatabaseError as error:
-            log.warning("not_signed_off", error=str(error).strip(), cure="the others notice its silence in 10 s")
+            log.warning("not_signed_off", error=str(error).strip(), cure="none: others presume it dead in 10 s")
 
     def _do_what_is_due(self) -> timedelta | None:
         return self._duties.do_what_is_due()
