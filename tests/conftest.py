@@ -16,6 +16,9 @@ from project.tasks.running.this_worker import this_worker
 from scheduler.clock import Clock
 from scheduler.models import Schedule
 from tests import tasks_for_tests
+from tests.brokers import consumer, namespace, own_broker
+
+__all__ = ["consumer", "namespace", "own_broker"]
 
 LONG_AGO = timezone.now() - timedelta(hours=1)
 

@@ -1,27 +1,14 @@
 """Sending through the broker: what is stored, what is kept apart, what is sent twice."""
 
-import os
-from collections.abc import Iterator
-from uuid import uuid4
-
 import pytest
-from dramatiq import Message
 
 from project.broker.broker import ServiceBroker
+from tests.brokers import make_message
 
 
 @pytest.fixture
-def broker() -> Iterator[ServiceBroker]:
-    broker = ServiceBroker(url=os.environ["REDIS_URL"], namespace=f"test-{uuid4()}", middleware=[])
-    broker.declare_queue("default")
-    yield broker
-    for key in broker.client.scan_iter(f"{broker.namespace}:*"):
-        broker.client.delete(key)
-    broker.client.close()
-
-
-def make_message(queue: str = "default", **options: object) -> Message[None]:
-    return Message(queue_name=queue, actor_name="nothing", args=(), kwargs={}, options=options)
+def broker(own_broker: ServiceBroker) -> ServiceBroker:
+    return own_broker
 
 
 def test_a_sent_message_is_stored_under_the_keys_of_dramatiq(broker: ServiceBroker) -> None:

@@ -2,13 +2,10 @@
 
 import hashlib
 import inspect
-import os
 import pkgutil
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import dramatiq
 import pytest
@@ -34,13 +31,8 @@ def fingerprint(name: str) -> str:
 
 
 @pytest.fixture
-def broker() -> Iterator[ServiceBroker]:
-    broker = ServiceBroker(url=os.environ["REDIS_URL"], namespace=f"test-{uuid4()}", middleware=[])
-    broker.declare_queue("default")
-    yield broker
-    for key in broker.client.scan_iter(f"{broker.namespace}:*"):
-        broker.client.delete(key)
-    broker.client.close()
+def broker(own_broker: ServiceBroker) -> ServiceBroker:
+    return own_broker
 
 
 @pytest.mark.parametrize("reliance", RELIED_ON, ids=lambda reliance: reliance.of)

@@ -1,24 +1,17 @@
 """In which order messages wait after they were sent or given back."""
 
-import os
-from collections.abc import Iterator
-from uuid import uuid4
-
 import pytest
 from dramatiq import Message
 
 from project.broker.broker import ServiceBroker
 from project.values.ids import uuid7
+from tests.brokers import waiting
 
 
 @pytest.fixture
-def broker() -> Iterator[ServiceBroker]:
-    broker = ServiceBroker(url=os.environ["REDIS_URL"], namespace=f"test-{uuid4()}", middleware=[])
-    broker.declare_queue("default")
-    broker.lua.load()
-    yield broker
-    for key in broker.client.scan_iter(f"{broker.namespace}:*"):
-        broker.client.delete(key)
+def broker(own_broker: ServiceBroker) -> ServiceBroker:
+    own_broker.lua.load()
+    return own_broker
 
 
 def send(broker: ServiceBroker, count: int, *, durable: bool = False, priority: int = 0) -> list[str]:
@@ -28,10 +21,6 @@ def send(broker: ServiceBroker, count: int, *, durable: bool = False, priority: 
         options = {"redis_message_id": f"{run_id}:0"} if durable else {}
         messages.append(Message("default", "nothing", (), {}, {**options, "priority": priority}, message_id=run_id))
     return [sent.options["redis_message_id"] for sent in broker.enqueue_many(messages)]
-
-
-def waiting(broker: ServiceBroker) -> list[str]:
-    return [each.decode() for each in broker.client.lrange(f"{broker.namespace}:default", 0, -1)]
 
 
 @pytest.mark.parametrize("durable", [True, False])

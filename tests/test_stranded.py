@@ -1,28 +1,16 @@
 """A message that is stored can be delivered: what is in no list goes back into its queue, and nothing twice."""
 
-import os
-from collections.abc import Iterator
-from uuid import uuid4
-
 import pytest
 from dramatiq import Message
 
 from project.broker import stranded
 from project.broker.broker import ServiceBroker
+from tests.brokers import make_broker
 
 
 @pytest.fixture
-def broker() -> Iterator[ServiceBroker]:
-    broker = make_broker(f"test-{uuid4()}")
-    yield broker
-    for key in broker.client.scan_iter(f"{broker.namespace}:*"):
-        broker.client.delete(key)
-
-
-def make_broker(namespace: str) -> ServiceBroker:
-    broker = ServiceBroker(url=os.environ["REDIS_URL"], namespace=namespace, middleware=[])
-    broker.declare_queue("default")
-    return broker
+def broker(own_broker: ServiceBroker) -> ServiceBroker:
+    return own_broker
 
 
 def send(broker: ServiceBroker, count: int) -> list[bytes]:

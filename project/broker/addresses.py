@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -11,8 +12,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-CONNECT_TIMEOUT = 2.0
-SOCKET_TIMEOUT = 3.0
+#: One packet may be lost and sent again, after a second; a server that takes longer is away.
+CONNECT_TIMEOUT = timedelta(seconds=2)
+#: Longer than the longest blocking wait (1 s), and as long as somebody who sends is made to wait at most.
+REPLY_TIMEOUT = timedelta(seconds=3)
 DEFAULT_SENTINEL_PORT = 26379
 
 _LOST = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.exceptions.NoScriptError)
@@ -20,16 +23,22 @@ _LOST_REPLIES = ("UNBLOCKED", "MASTERDOWN", "NOREPLICAS")
 
 
 def connect(
-    url: str, *, socket_timeout: float = SOCKET_TIMEOUT, connect_timeout: float = CONNECT_TIMEOUT
+    url: str,
+    *,
+    socket_timeout: float = REPLY_TIMEOUT.total_seconds(),
+    connect_timeout: float = CONNECT_TIMEOUT.total_seconds(),
 ) -> redis.Redis:
     """Make a client that gives up in time and never sends a command twice.
 
     Args:
-        url: ``redis://``, ``rediss://``, ``unix://`` as redis-py documents them, or
-            ``redis+sentinel://[user:password@]host:port,host:port/primary[/db]`` (``rediss+sentinel://`` for TLS
-            to the primary; ``sentinel_username`` and ``sentinel_password`` as query arguments).
+        url: `redis://`, `rediss://`, `unix://` as redis-py documents them, or
+            `redis+sentinel://[user:password@]host:port,host:port/primary[/db]` (`rediss+sentinel://` for TLS
+            to the primary; `sentinel_username` and `sentinel_password` as query arguments).
         socket_timeout: Seconds that one reply may take. Longer than the broker's longest blocking wait (1 s).
         connect_timeout: Seconds that a connection may take.
+
+    Raises:
+        ValueError: If an address with sentinels does not say which primary they watch.
     """
     options: dict[str, Any] = {
         "socket_timeout": socket_timeout,
@@ -45,7 +54,7 @@ def connect(
 
 
 def _connect_by_sentinel(url: str, options: dict[str, Any]) -> redis.Redis:
-    # Not with urlsplit: to it a list of hosts is one, and newer Pythons refuse one that has brackets in the middle.
+    # Not by urlsplit: it takes a list of hosts for one, and newer Pythons refuse one with brackets in the middle.
     scheme, _, rest = url.partition("://")
     rest, _, query = rest.partition("?")
     authority, _, path = rest.partition("/")
@@ -78,9 +87,9 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 @contextmanager
 def lost_connections() -> Iterator[None]:
-    """Turn everything that means "the primary did not answer" into Dramatiq's ``ConnectionClosed``.
+    """Turn everything that means "the primary did not answer" into Dramatiq's `ConnectionClosed`.
 
-    Time-outs are no ``ConnectionError`` to redis-py, and a demoted primary answers with ordinary errors.
+    Time-outs are not a `ConnectionError` to redis-py, and a demoted primary answers with ordinary errors.
 
     Raises:
         ConnectionClosed: If the connection was lost; the command may or may not have been carried out.

@@ -1,31 +1,36 @@
-"""Taking messages from one queue: wait in Redis, fetch what there is room for, strand nothing."""
+"""Taking messages from one queue: wait in Redis, fetch as many as will start soon, and lose none."""
 
-import logging
 import time
 from collections import deque
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import redis
+import structlog
 from dramatiq import Message
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.common import dq_name
 from dramatiq.errors import BrokerConnectionError, DecodeError
 
 from project.broker.acks import ACK, NACK, Acks, Successor
-from project.broker.pipeline import Wire
+from project.broker.pipeline import PipelinedConnection
 from project.broker.scripts import Scripts
 from project.broker.work_queue import WorkQueue
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
+#: A message's id and its payload.
 Pair = tuple[bytes, bytes]
 
-LONGEST_WAIT = 1.0
-ROOM_WAIT = 0.25
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
-#: Seconds between two looks while Redis is full: it then refuses to let anybody wait for a message.
-FULL_PAUSE = 0.1
+#: How long Redis lets a consumer wait for a message: well below its reply's time-out, and often enough for heartbeats.
+MESSAGE_WAIT = timedelta(seconds=1)
+#: How long a consumer waits for an idle thread before it looks whether to give messages back, or to stop.
+THREAD_WAIT = timedelta(milliseconds=250)
+#: Between two tries to reach Redis: twice as long after each, so that a Redis that starts is not overrun.
+RECONNECT_FIRST_AFTER, RECONNECT_AT_LEAST_EVERY = timedelta(milliseconds=100), timedelta(seconds=1)
+#: Between two looks while Redis is full: it then refuses to let anybody wait for a message.
+FULL_BROKER_LOOK_EVERY = timedelta(milliseconds=100)
 
 
 class Delivery(MessageProxy):
@@ -35,7 +40,14 @@ class Delivery(MessageProxy):
 
 
 class QueueConsumer(Consumer):
-    """Consumes one queue; Dramatiq's consumer thread calls it, its worker threads ack through it."""
+    """Consumes one queue; Dramatiq's consumer thread calls it, its worker threads ack through it.
+
+    Args:
+        queue_name: The queue.
+        scripts: Of the broker.
+        work: Where the worker's threads take messages from.
+        acks: What became of messages.
+    """
 
     def __init__(self, queue_name: str, *, scripts: Scripts, work: WorkQueue, acks: Acks) -> None:
         self.queue_name = queue_name
@@ -43,22 +55,23 @@ class QueueConsumer(Consumer):
         self._queue_key = f"{scripts.namespace}:{queue_name}"
         self._inbox_key = f"{scripts.namespace}:__inbox__.{scripts.broker_id}.{queue_name}"
         self._fetched: deque[Delivery] = deque()
-        self._pause = 0.0
-        self._early: list[Pair] = []
-        self._may_have_strays = True
+        self._pause = timedelta(0)
+        #: What came with the reply that ended the last wait.
+        self._awaited: list[Pair] = []
+        self._may_hold_leftovers = True
         self._is_full = self._is_paused = False
-        self._wire = Wire(scripts.client)
+        self._connection = PipelinedConnection(scripts.client)
 
     def __next__(self) -> MessageProxy | None:
-        """Give the next message, or ``None`` after at most about a second; never raises for what Redis does or says."""
+        """Return the next message, or `None` after about a second; whatever Redis does or says, nothing is raised."""
         try:
-            if self._may_have_strays:
-                self._give_back_strays()
+            if self._may_hold_leftovers:
+                self._give_back_leftovers()
             message = self._next()
         except (BrokerConnectionError, redis.RedisError) as error:
             self._lose_connection(error)
             return None
-        self._pause = 0.0
+        self._pause = timedelta(0)
         return message
 
     def ack(self, message: MessageProxy) -> None:
@@ -67,7 +80,7 @@ class QueueConsumer(Consumer):
         self._acks.add(self.queue_name, message.options["redis_message_id"], successor or ACK)
 
     def nack(self, message: MessageProxy) -> None:
-        """Note that the message is dead."""
+        """Note that the message is a dead letter."""
         self._acks.add(self.queue_name, message.options["redis_message_id"], NACK)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
@@ -78,14 +91,14 @@ class QueueConsumer(Consumer):
         """Put back whatever has not been handed out."""
         unstarted, self._fetched = self._fetched, deque()
         self._work.release(self.queue_name, len(unstarted))
-        self._wire.close()
+        self._connection.close()
         self.requeue(unstarted)
-        self._give_back_early()
+        self._give_back_awaited()
 
     def _next(self) -> MessageProxy | None:
         if not self._fetched:
             self._fill()
-        if self._early:
+        if self._awaited:
             self._fill()
         if not self._fetched:
             return None
@@ -93,17 +106,17 @@ class QueueConsumer(Consumer):
         return self._fetched.popleft()
 
     def _fill(self) -> None:
-        room = self._work.reserve(self.queue_name, timeout=0 if self._early else ROOM_WAIT)
-        if not room:
-            return self._wait_for_room()
+        timeout = 0 if self._awaited else THREAD_WAIT.total_seconds()
+        if not (count := self._work.reserve(self.queue_name, timeout=timeout)):
+            return self._leave_to_others()
         try:
-            self._fetched.extend(self._fetch(room))
+            self._fetched.extend(self._fetch(count))
         finally:
-            self._work.release(self.queue_name, room - len(self._fetched))
+            self._work.release(self.queue_name, count - len(self._fetched))
         if self._is_paused:
-            time.sleep(ROOM_WAIT)
+            time.sleep(THREAD_WAIT.total_seconds())
         elif not self._fetched:
-            self._wait_for_message()
+            self._wait_for_message(wait=MESSAGE_WAIT, count=1)
         return None
 
     def _fetch(self, count: int) -> list[Delivery]:
@@ -111,48 +124,47 @@ class QueueConsumer(Consumer):
         return [delivery for delivery in deliveries if delivery]
 
     def _take(self, count: int) -> list[Pair]:
-        """Give ids and payloads: those that came with the end of the last wait, or else fetched now."""
-        if self._early:
-            early, self._early = self._early, []
-            return early
-        return self._understand(self._wire.send(self._fetch_command(count))[0])
+        """Return ids and payloads: those that came with the end of the last wait, or else some that are fetched now."""
+        if self._awaited:
+            awaited, self._awaited = self._awaited, []
+            return awaited
+        return self._understand(self._connection.send(self._fetch_command(count))[0])
 
     def _understand(self, reply: list[bytes]) -> list[Pair]:
         self._is_paused = reply == [b"paused"]
         return [] if self._is_paused else _pairs(reply)
 
-    def _wait_for_message(self, *, seconds: float = LONGEST_WAIT, count: int = 1) -> None:
+    def _wait_for_message(self, *, wait: timedelta, count: int) -> None:
         """Let Redis wake exactly one waiting worker per message, the one that waits longest, and give it that."""
-        wait = ("BLMOVE", self._queue_key, self._inbox_key, "LEFT", "RIGHT", seconds)
-        waited, fetched = self._wire.attempt([(wait, self._fetch_command(count))])
-        self._early = self._understand(fetched)
+        move = ("BLMOVE", self._queue_key, self._inbox_key, "LEFT", "RIGHT", wait.total_seconds())
+        waited, fetched = self._connection.attempt([(move, self._fetch_command(count))])
+        self._awaited = self._understand(fetched)
         self._note_fullness(is_full=isinstance(waited, redis.OutOfMemoryError))
 
     def _note_fullness(self, *, is_full: bool) -> None:
         """Say once that Redis is full, and look for messages now and then instead of waiting for them."""
         if is_full and not self._is_full:
-            logger.error(
-                "Redis is full: queue %s is polled until there is room, and sends are pending", self.queue_name
-            )
+            cure = "free memory or give it more; meanwhile queues are polled and new runs wait as pending"
+            log.error("broker_full", queue=self.queue_name, cure=cure)
         self._is_full = is_full
-        if is_full and not self._early:
-            time.sleep(FULL_PAUSE)
+        if is_full and not self._awaited:
+            time.sleep(FULL_BROKER_LOOK_EVERY.total_seconds())
 
     def _fetch_command(self, count: int) -> tuple[Any, ...]:
         return self._scripts.command("fetch", self._scripts.broker_id, self.queue_name, count)
 
-    def _wait_for_room(self) -> None:
-        """Keep nothing that other processes could run sooner."""
-        if self._early:
-            self._give_back_early()
+    def _leave_to_others(self) -> None:
+        """Give back what other processes could run sooner, now that no thread here is idle."""
+        if self._awaited:
+            self._give_back_awaited()
         elif self._work.is_stuck() and (unstarted := self._work.take_back(self.queue_name)):
             self.requeue(unstarted)
         self._scripts.beat()
 
-    def _give_back_early(self) -> None:
-        early, self._early = self._early, []
-        if early:
-            self._give_back(redis_message_id.decode() for redis_message_id, _ in early)
+    def _give_back_awaited(self) -> None:
+        awaited, self._awaited = self._awaited, []
+        if awaited:
+            self._give_back(redis_message_id.decode() for redis_message_id, _ in awaited)
 
     def _open(self, redis_message_id: bytes, payload: bytes) -> Delivery | None:
         message = self._read(redis_message_id, payload)
@@ -166,8 +178,10 @@ class QueueConsumer(Consumer):
         try:
             return _decode(payload, queue_name=self.queue_name, redis_message_id=redis_message_id.decode())
         except DecodeError:
-            logger.exception("Message %r in queue %s is unreadable: dead", redis_message_id, self.queue_name)
-            self._acks.add(self.queue_name, redis_message_id.decode(), NACK)
+            dead = redis_message_id.decode()
+            cure = "find out who sends what is not a message; it is kept among the dead letters"
+            log.exception("message_unreadable", queue=self.queue_name, redis_message_id=dead, cure=cure)
+            self._acks.add(self.queue_name, dead, NACK)
             return None
 
     def _delay(self, message: Message[Any]) -> None:
@@ -182,18 +196,20 @@ class QueueConsumer(Consumer):
         self._work.release(self.queue_name, len(self._fetched))
         self._fetched.clear()
         self._work.take_back(self.queue_name)
-        self._may_have_strays, self._early = True, []
-        self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
-        logger.warning("Queue %s lost Redis, trying again in %.1f s: %s", self.queue_name, self._pause, error)
-        time.sleep(self._pause)
+        self._may_hold_leftovers, self._awaited = True, []
+        self._pause = min(RECONNECT_AT_LEAST_EVERY, self._pause * 2 or RECONNECT_FIRST_AFTER)
+        seconds = self._pause.total_seconds()
+        cure = "see why Redis does not answer; it is asked again"
+        log.warning("broker_lost", queue=self.queue_name, error=str(error), again_in_seconds=seconds, cure=cure)
+        time.sleep(seconds)
 
-    def _give_back_strays(self) -> None:
-        """Give back everything Redis says this process holds, but what is running or just done."""
+    def _give_back_leftovers(self) -> None:
+        """Give back what this process holds according to Redis, except for what it is running or has just done."""
         self._scripts.load()
         kept = self._work.running(self.queue_name) | self._acks.unsent(self.queue_name)
         held = self._scripts.run("join", self._scripts.broker_id, self.queue_name)
         self._give_back(id_ for id_ in (each.decode() for each in held) if id_ not in kept)
-        self._may_have_strays = False
+        self._may_hold_leftovers = False
 
     def _give_back(self, redis_message_ids: Iterable[str]) -> None:
         self._scripts.run("give_back", self._scripts.broker_id, self.queue_name, *redis_message_ids)

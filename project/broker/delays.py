@@ -1,16 +1,19 @@
 """Delayed messages wait in Redis by their time, not in a worker's memory."""
 
 import time
+from datetime import timedelta
 from typing import Any
 
 from dramatiq import Message
 from dramatiq.broker import Broker, MessageProxy
 from dramatiq.common import q_name
 
-from project.broker.consumer import LONGEST_WAIT, ROOM_WAIT, Delivery, Pair, QueueConsumer
+from project.broker.consumer import MESSAGE_WAIT, THREAD_WAIT, Delivery, Pair, QueueConsumer
 
-LARGEST_BATCH = 200
-SHORTEST_WAIT = 0.005
+#: Messages parked or moved on at once, and no more: one script holds up everybody who uses Redis.
+MOST_DELAYED_TOGETHER = 200
+#: Between two looks for due messages: those that are due within this time are moved on together.
+DUE_LOOK_AT_MOST_EVERY = timedelta(milliseconds=5)
 
 
 class DelayConsumer(QueueConsumer):
@@ -30,16 +33,16 @@ class DelayConsumer(QueueConsumer):
         if self._work.closed:
             self._wait_for_stop()
             return None
-        self._park(self._take(LARGEST_BATCH))
-        seconds = self._move_due()
-        if seconds > 0:
-            self._wait_for_message(seconds=max(SHORTEST_WAIT, min(LONGEST_WAIT, seconds)), count=LARGEST_BATCH)
+        self._park(self._take(MOST_DELAYED_TOGETHER))
+        if wait := self._move_due():
+            wait = max(DUE_LOOK_AT_MOST_EVERY, min(MESSAGE_WAIT, wait))
+            self._wait_for_message(wait=wait, count=MOST_DELAYED_TOGETHER)
         return None
 
     def _wait_for_stop(self) -> None:
-        self._give_back_early()
+        self._give_back_awaited()
         self._scripts.beat()
-        time.sleep(ROOM_WAIT)
+        time.sleep(THREAD_WAIT.total_seconds())
 
     def _park(self, pairs: list[Pair]) -> None:
         parked: list[str | float] = []
@@ -50,13 +53,13 @@ class DelayConsumer(QueueConsumer):
         if parked:
             self._scripts.run("park", self._scripts.broker_id, self.queue_name, *parked)
 
-    def _move_due(self) -> float:
-        """Move what is due and tell the seconds until there is more."""
-        wait, *due = self._scripts.run("due", self._scripts.broker_id, self.queue_name, LARGEST_BATCH)
+    def _move_due(self) -> timedelta:
+        """Move what is due to its queue, and return how long it is until there is more."""
+        milliseconds, *due = self._scripts.run("due", self._scripts.broker_id, self.queue_name, MOST_DELAYED_TOGETHER)
         for pair in zip(due[::2], due[1::2], strict=True):
             if message := self._read(*pair):
                 self._move(message)
-        return LONGEST_WAIT if wait < 0 else float(wait) / 1000
+        return MESSAGE_WAIT if milliseconds < 0 else timedelta(milliseconds=milliseconds)
 
     def _move(self, delayed: Message[Any]) -> None:
         message = delayed.copy(queue_name=q_name(self.queue_name))

@@ -7,13 +7,16 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 
 class Encoder(JSONEncoder):
-    """Reads and writes what Dramatiq's ``JSONEncoder`` does, with pydantic's JSON; a subclass, as tools expect one.
+    """Reads and writes what Dramatiq's `JSONEncoder` does, with pydantic's JSON; a subclass, as tools expect one.
 
-    Text that is no valid Unicode (lone surrogates) is beyond pydantic's and goes through the slower one.
+    Pydantic refuses text that is not valid Unicode (lone surrogates); that takes the slower way.
     """
 
     def encode(self, data: dict[str, Any]) -> bytes:
-        """Write a message.
+        """Return a message as JSON.
+
+        Args:
+            data: Its fields.
 
         Raises:
             TypeError: If it holds something that JSON cannot.
@@ -24,7 +27,10 @@ class Encoder(JSONEncoder):
             return super().encode(data)
 
     def decode(self, data: bytes) -> dict[str, Any]:
-        """Read a message.
+        """Return the fields of a message.
+
+        Args:
+            data: As `encode` returns them.
 
         Raises:
             DecodeError: If it is not JSON.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from project.broker.service import BROKER_ERRORS, broker
 
-#: The share of its memory above which somebody should look.
+#: The share of its memory from which on somebody should look, while there is still time to.
 NEARLY_FULL = 0.8
-#: Older servers do not know scripts that may run when memory is short, and take none of ours.
+#: Older servers do not know scripts that may run while memory is short, and refuse all of ours.
 OLDEST_VERSION = (7, 0)
 _SAFE_POLICY = "noeviction"
 _MEBIBYTE = 1024 * 1024
@@ -55,7 +55,7 @@ class Fullness:
 
 
 def broker_fullness() -> Fullness:
-    """Ask the broker.
+    """Ask the broker about its memory.
 
     Raises:
         redis.RedisError: If it does not answer.

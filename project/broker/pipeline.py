@@ -14,7 +14,7 @@ from project.broker.addresses import lost_connections
 Command = tuple[Any, ...]
 
 
-class Wire:
+class PipelinedConnection:
     """A connection of a client's pool, taken at first use and after each loss.
 
     Args:
@@ -26,7 +26,7 @@ class Wire:
         self._connection: Any = None
 
     def send(self, *commands: Command) -> list[Any]:
-        """Send commands together and give their replies; see :meth:`attempt`.
+        """Send commands together and return their replies; see `attempt`.
 
         Raises:
             redis.OutOfMemoryError: If Redis refused one of them because it is full.
@@ -35,7 +35,7 @@ class Wire:
         return self.stream([commands])
 
     def stream(self, batches: Iterable[Iterable[Command]]) -> list[Any]:
-        """Send batches as they are made, while Redis works on those before, and give all replies.
+        """Send batches as they are made, while Redis works on those before, and return all replies.
 
         Raises:
             redis.OutOfMemoryError: If Redis refused one of the commands because it is full.
@@ -48,7 +48,7 @@ class Wire:
         return replies
 
     def attempt(self, batches: Iterable[Iterable[Command]]) -> list[Any]:
-        """Send batches as :meth:`stream` does; a command that a full Redis refused has that error as its reply.
+        """Send batches as `stream` does; a command that a full Redis refused has that error as its reply.
 
         Raises:
             ConnectionClosed: If Redis did not answer in time; what it did of the commands is unknown.
@@ -77,7 +77,7 @@ class Wire:
 
 
 def _read(connection: Any) -> Any:
-    """Read a reply; one that is refused for want of memory must not hide those of the commands behind it."""
+    """Return the next reply, even if it is that Redis is full: those to the commands behind it are still to be read."""
     try:
         return connection.read_response()
     except redis.OutOfMemoryError as error:

@@ -16,5 +16,5 @@ BROKER_ERRORS = (redis.RedisError, BrokerConnectionError)
 
 
 def broker() -> ServiceBroker:
-    """Return the service's broker."""
+    """Return the service's broker, which Django's settings describe."""
     return cast("ServiceBroker", get_broker())

@@ -5,16 +5,18 @@ hash still stores then looks as if it waited. Counting tells whether there is an
 queue is looked through.
 """
 
-import logging
 from collections.abc import Collection
+
+import structlog
 
 from project.broker.addresses import lost_connections
 from project.broker.scripts import Scripts
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
-#: Looking through a list of this many ids takes Redis about 30 ms, in which it does nothing else.
+#: Ids in a list that is still looked through: for this many Redis takes about 30 ms, in which it does nothing else.
 LONGEST_LIST = 50_000
+#: Stored messages that are looked at in one script, about 5 ms: others get a word in between.
 _LOOKED_AT_TOGETHER = 5000
 
 
@@ -57,12 +59,13 @@ def _unbalanced(scripts: Scripts, queues: Collection[str]) -> list[str]:
 def _sweep(scripts: Scripts, queue: str) -> int:
     back, cursor = 0, b"0"
     while True:
-        told = scripts.run("sweep", queue, LONGEST_LIST, cursor, _LOOKED_AT_TOGETHER)
-        if told:
-            cursor = told[0]
-            back += told[1]
-        if not told or cursor == b"0":
+        reply = scripts.run("sweep", queue, LONGEST_LIST, cursor, _LOOKED_AT_TOGETHER)
+        if reply:
+            cursor = reply[0]
+            back += reply[1]
+        if not reply or cursor == b"0":
             break
     if back:
-        logger.warning("Queue %s had %d stored messages in no list: put them back", queue, back)
+        cure = "see who deletes keys: the server's maxmemory-policy, or somebody with redis-cli"
+        log.warning("stranded_messages_put_back", queue=queue, count=back, cure=cure)
     return back
