@@ -26,6 +26,11 @@ class CarefulAdmin(admin.ModelAdmin):
         except (OverflowError, ValueError) as error:
             raise IncorrectLookupParameters(error) from error
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list under its own name: "Select … to change" is not what most people come for."""
+        title = str(self.opts.verbose_name_plural).capitalize()
+        return super().changelist_view(request, {"title": title} | (extra_context or {}))
+
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *further: Any) -> HttpResponse | None:
         """Do what was chosen to the rows that were selected.
 

@@ -24,7 +24,7 @@ def due_tick(schedule: Schedule, *, now: datetime, sender: str) -> Tick:
         sender: Host and process id of the scheduler.
 
     Raises:
-        ScheduleError: If the cron text or the zone is none.
+        ScheduleError: If the cron text or the time zone is not valid.
     """
     fire_time, coalesced = schedule.next_fire_at or now, 0
     was_missed = now - fire_time > COALESCE_AFTER
@@ -47,7 +47,7 @@ def latest_missed(cron: str, time_zone: str, *, first: datetime, now: datetime) 
         now: The present; not before `first`.
 
     Raises:
-        ScheduleError: If the cron text or the zone is none.
+        ScheduleError: If the cron text or the time zone is not valid.
     """
     missed = takewhile(lambda fire: fire <= now, fires(cron, time_zone, after=first))
     count, latest = 0, first

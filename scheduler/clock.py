@@ -147,7 +147,7 @@ def set_cursors() -> None:
 
 
 def _lock_first(rows: Iterable[Schedule]) -> tuple[Schedule | None, datetime]:
-    """The first row of a query that locks, with the database's time that it selects as ``now``."""
+    """The first row of a query that locks, with the database's time that it selects as `now`."""
     row: Any = next(iter(rows), None)
     return (row, row.now) if row is not None else (None, datetime.max.replace(tzinfo=UTC))
 

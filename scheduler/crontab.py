@@ -5,7 +5,7 @@ matches. Otherwise each nominal local time fires exactly once a day: an ambiguou
 a nonexistent one at the first valid instant after the gap, and several that fall on one instant fire once.
 
 The stepping is ours because no library at hand keeps the rule: APScheduler 3.11 skips and doubles days, and croniter
-7.0 loses the minutes of a repeated half hour (``*/4 * * * *`` in Lord Howe on 2025-04-05).
+7.0 loses the minutes of a repeated half hour (`*/4 * * * *` in Lord Howe on 2025-04-05).
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def zone(name: str) -> ZoneInfo:
 
 
 def fires(cron: str, time_zone: str, *, after: datetime) -> Iterator[datetime]:
-    """Every fire time later than ``after``, in order, in UTC.
+    """Every fire time later than `after`, in order, in UTC.
 
     Args:
         cron: Five fields or a macro.
@@ -49,7 +49,7 @@ def fires(cron: str, time_zone: str, *, after: datetime) -> Iterator[datetime]:
         after: An aware instant; the first fire time is strictly later.
 
     Raises:
-        ScheduleError: If the cron text or the zone is none.
+        ScheduleError: If the cron text or the time zone is not valid.
     """
     if after.tzinfo is None:
         raise ValueError("after must be an aware datetime: give it a time zone")
@@ -59,7 +59,7 @@ def fires(cron: str, time_zone: str, *, after: datetime) -> Iterator[datetime]:
 
 
 def next_fire(cron: str, time_zone: str, after: datetime) -> datetime:
-    """The first instant later than ``after`` at which the schedule fires, in UTC.
+    """The first instant later than `after` at which the schedule fires, in UTC.
 
     Args:
         cron: Five fields or a macro.
@@ -67,7 +67,7 @@ def next_fire(cron: str, time_zone: str, after: datetime) -> datetime:
         after: An aware instant.
 
     Raises:
-        ScheduleError: If the cron text or the zone is none.
+        ScheduleError: If the cron text or the time zone is not valid.
     """
     try:
         return next(fires(cron, time_zone, after=after))
@@ -115,7 +115,7 @@ def _next_midnight(local: datetime, where: ZoneInfo) -> datetime:
 
 
 def _first_instant(nominal: datetime, where: ZoneInfo) -> datetime:
-    """The first instant at which the wall clock shows ``nominal``, or the end of the gap it lies in."""
+    """The first instant at which the wall clock shows `nominal`, or the end of the gap it lies in."""
     instant = nominal.replace(tzinfo=where).astimezone(UTC)
     if instant.astimezone(where).replace(tzinfo=None) == nominal:
         return instant

@@ -10,4 +10,4 @@ class CronError(ScheduleError):
 
 
 class UnknownTimeZoneError(ScheduleError):
-    """The time zone is not in the pinned tz database; use a name such as ``Europe/Berlin``."""
+    """The time zone is not in the pinned tz database; use a name such as `Europe/Berlin`."""

@@ -41,7 +41,7 @@ class Field:
         return self.high - self.low + 1
 
     def parse(self, text: str) -> frozenset[int]:
-        """The values that a list such as ``1-5,*/20`` stands for."""
+        """The values that a list such as `1-5,*/20` stands for."""
         return frozenset(value for part in text.split(",") for value in self._parse_part(part))
 
     def _parse_part(self, text: str) -> Iterator[int]:
@@ -103,7 +103,7 @@ class Cron:
         return len(self.hours) == FIELDS[1].size
 
     def matches(self, local: datetime) -> bool:
-        """Whether a wall clock that shows ``local`` is at one of the nominal times."""
+        """Whether a wall clock that shows `local` is at one of the nominal times."""
         return local.minute in self.minutes and local.hour in self.hours and self.matches_day(local)
 
     def matches_day(self, local: date) -> bool:
@@ -112,7 +112,7 @@ class Cron:
         return local.month in self.months and (day or weekday if self.either_day else day and weekday)
 
     def nominal_times(self, start: datetime) -> Iterator[datetime]:
-        """Every time from ``start`` on that a wall clock without daylight saving would fire at, naive and in order."""
+        """Every time from `start` on that a wall clock without daylight saving would fire at, naive and in order."""
         times = [time(hour, minute) for hour, minute in product(sorted(self.hours), sorted(self.minutes))]
         for day in self._dates(start.date()):
             for at in times:
@@ -131,7 +131,7 @@ class Cron:
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Cron:
-    """Understand cron text: five fields or a macro such as ``@daily``.
+    """Understand cron text: five fields or a macro such as `@daily`.
 
     Raises:
         CronError: With the field and the reason, or because the text never fires.

@@ -100,7 +100,7 @@ def record(tick: Tick, *, next_fire_at: datetime) -> bool:
 
 
 def prune(*, kept: timedelta = KEPT, batch: int = BATCH) -> int:
-    """Delete ticks older than ``kept``, a batch at a time; return how many."""
+    """Delete ticks older than `kept`, a batch at a time; return how many."""
     deleted = 0
     while True:
         with transaction.atomic():

@@ -24,7 +24,7 @@ class Schedule(models.Model):
     """A task that the clock sends.
 
     Every column has a default in the database too, so that a row inserted with SQL is a schedule. A trigger
-    forgets ``next_fire_at`` when the cron text, the time zone or ``enabled`` changes, whoever changes it; the next
+    forgets `next_fire_at` when the cron text, the time zone or `enabled` changes, whoever changes it; the next
     sweep then computes it from the present, so an edit takes effect and nothing is backfilled.
     """
 

@@ -41,7 +41,7 @@ def preview(
         until: An aware instant; the last fire time is not later.
 
     Raises:
-        ScheduleError: If the cron text or the zone is none.
+        ScheduleError: If the cron text or the time zone is not valid.
     """
     times = fires(cron, time_zone, after=after)
     if until is not None:
@@ -50,7 +50,7 @@ def preview(
 
 
 def utc_text(at: datetime) -> str:
-    """An instant as scripts read it: ``2025-03-29T01:00Z``."""
+    """An instant as scripts read it: `2025-03-29T01:00Z`."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 

@@ -55,7 +55,7 @@ class SchedulerProcess:
             sys.exit(70)
         if self._is_signed_on:
             self._upkeep.stop()
-        log.info("scheduler has stopped", sender=self.sender)
+        log.info("scheduler_stopped", sender=self.sender)
 
     def _stop(self, *_: Any) -> None:
         # Not in the signal's frame, which may have interrupted the very lock that stopping needs.

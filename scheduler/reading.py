@@ -23,7 +23,7 @@ def describe(cron: str, time_zone: str) -> str:
         time_zone: A tz database name.
 
     Raises:
-        ScheduleError: If the cron text or the zone is none.
+        ScheduleError: If the cron text or the time zone is not valid.
     """
     expression = parse(cron)
     columns = MACROS.get(cron.strip().lower(), cron).split()

@@ -95,7 +95,7 @@ class Timer:
             self._is_synced = True
         self._clock.sweep()
         if not self._is_ready:
-            log.info("scheduler is ready", sender=self._clock.sender)
+            log.info("scheduler_ready", sender=self._clock.sender)
             self._is_ready = True
 
     def _look(self, send: Any) -> None:

@@ -199,7 +199,7 @@ def test_a_queue_is_paused_for_a_while_and_resumed() -> None:
     paused = PausedQueue.objects.get()
     assert paused.resume_at is not None
     assert timedelta(minutes=119) < paused.resume_at - timezone.now() <= timedelta(hours=2)
-    assert "goes on" in tasks("resume", "default")
+    assert "is resumed" in tasks("resume", "default")
     assert "was not paused" in tasks("resume", "default")
     assert "no queue 'other'" in tasks("pause", "other", "--reason", "x", code=1)
 

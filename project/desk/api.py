@@ -121,7 +121,7 @@ def discard(request: HttpRequest, run_id: UUID, body: Why) -> TaskRun:
 
 
 def answer_task_errors(api: NinjaAPI) -> None:
-    """Let ``api`` answer what the operations above raise."""
+    """Let `api` answer what the operations above raise."""
     answer(api, RunStateError, HTTPStatus.CONFLICT)
     answer(api, UnknownTaskError, HTTPStatus.CONFLICT)
     api.add_exception_handler(TaskRun.DoesNotExist, _no_such_run)

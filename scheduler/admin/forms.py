@@ -26,6 +26,7 @@ class ScheduleForm(ScheduleModelForm):
     class Meta:
         model = Schedule
         fields = ("name", "task", "arguments", "cron", "time_zone", "enabled", "misfire", "max_lateness")
+        labels: ClassVar = {"misfire": "Missed ticks", "max_lateness": "Longest delay"}
         field_classes: ClassVar = {"arguments": JSONField, "max_lateness": LengthField}
         widgets: ClassVar = {
             "cron": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),

@@ -32,6 +32,7 @@ class ScheduleAdmin(CarefulAdmin):
     list_display = ("name", state, "enabled", reads, next_fire, last_tick, "task")
     list_filter = ("enabled", "task")
     search_fields = ("name", "task", "cron")
+    show_facets = admin.ShowFacets.NEVER
     actions = ("enable", "disable", "run_now", "reset_overrides")
     readonly_fields: ClassVar[Any] = (next_fire, last_tick, overrides, "error")
     fieldsets: ClassVar[Any] = (
@@ -43,7 +44,7 @@ class ScheduleAdmin(CarefulAdmin):
 
     class Media:
         js = ("scheduler/preview.js",)
-        css: ClassVar = {"all": ("scheduler/preview.css",)}
+        css: ClassVar = {"all": ("scheduler/preview.css", "scheduler/wide_list.css")}
 
     def get_urls(self) -> list[URLPattern]:
         """Add the preview, and the buttons of the change page."""

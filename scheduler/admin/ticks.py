@@ -1,5 +1,7 @@
 """The ledger of ticks in the admin: to look at."""
 
+from typing import ClassVar
+
 from django.contrib import admin
 
 from project.admin import UneditableAdmin
@@ -17,3 +19,7 @@ class TickAdmin(UneditableAdmin):
     search_fields = ("name", "run_id")
     date_hierarchy = "fire_time"
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    class Media:
+        css: ClassVar = {"all": ("scheduler/wide_list.css",)}

@@ -140,7 +140,7 @@ class Service:
     def scheduler(self) -> Running:
         """Start `runscheduler` and wait until its clock runs."""
         scheduler = self.manage("runscheduler")
-        scheduler.wait_for("scheduler is ready")
+        scheduler.wait_for("scheduler_ready")
         return scheduler
 
     def web(self, *, threads: int = 4) -> Running:

@@ -92,5 +92,5 @@ def test_a_queue_is_paused_and_resumed_from_the_operations_page(page: Page) -> N
     expect(row).to_contain_text("the peer is down")
     row.get_by_role("link", name="Resume").click()
     page.get_by_role("button", name="Resume it").click()
-    expect(page.get_by_text("Queue default goes on.")).to_be_visible()
+    expect(page.get_by_text("Queue default is resumed.")).to_be_visible()
     assert not PausedQueue.objects.exists()

@@ -32,8 +32,8 @@ class BulkRetryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="status")
     def status(self, bulk: BulkRetry) -> str:
-        """Whether it goes on, or how it ended."""
-        return bulk.get_outcome_display() or "goes on"
+        """Whether it is under way, or how it ended."""
+        return bulk.get_outcome_display() or "under way"
 
     @admin.display(description="started")
     def started(self, bulk: BulkRetry) -> str:
@@ -80,13 +80,13 @@ class BulkRetryAdmin(ReadOnlyAdmin):
             except RunStateError as error:
                 messages.error(request, str(error))
             else:
-                messages.success(request, "It is stopped; what was retried already goes on.")
+                messages.success(request, "The bulk retry is stopped; runs that were already retried go on.")
             return redirect(back)
         context = self.page(
             request,
             "Stop the bulk retry",
             form=form,
-            warning="No more runs are retried. Those that were retried already go on.",
+            warning="No more runs are retried. Those that were already retried go on.",
             facts=[("Runs", RunFilter(**bulk.filter)), ("Retried", bulk.retried)],
             label="Stop it",
             is_destructive=True,

@@ -68,14 +68,18 @@ class BulkRetryForm(ReasonForm):
     """How to retry many runs."""
 
     rate = forms.FloatField(
-        min_value=0.01, max_value=2 * MOST_IN_A_STEP, initial=10, label="Pace", help_text="Runs a second."
+        min_value=0.01,
+        max_value=2 * MOST_IN_A_STEP,
+        initial=10,
+        label="Pace",
+        help_text="How many runs to retry each second.",
     )
     max_error_percent = forms.IntegerField(
         min_value=0,
         max_value=100,
         initial=20,
-        label="Stop at",
-        help_text="Per cent of the retried runs that fail again; 100 never stops.",
+        label="Stop above",
+        help_text="Stops when more than so many per cent of the retried runs fail again; 100 never stops.",
     )
     field_order = ("rate", "max_error_percent", "reason")
 
@@ -85,13 +89,15 @@ class PauseForm(forms.Form):
 
     queue = forms.ChoiceField()
     reason = forms.CharField(
-        max_length=200, widget=forms.TextInput(attrs={"class": "vTextField"}), help_text="What everybody will see."
+        max_length=200,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+        help_text="Everybody sees it.",
     )
     resume_at = InstantField(
         required=False,
         label="Until",
         widget=AdminSplitDateTime,
-        help_text="Resumed by itself at this time; empty waits until somebody resumes it.",
+        help_text="The queue is resumed by itself at this time. Empty: somebody has to resume it.",
     )
 
     def __init__(self, *args: Any, **options: Any) -> None:

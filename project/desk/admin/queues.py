@@ -62,7 +62,7 @@ class PausedQueueAdmin(ReadOnlyAdmin):
             pause_queue(queue, by=operator, **form.cleaned_data)
             messages.success(request, f"Queue {queue} is paused.")
             return redirect("admin:tasks_pausedqueue_changelist")
-        warning = "No more runs of the queue are started; those that run go on, and what is sent waits."
+        warning = "No more runs of this queue are started. Those that are running go on; new ones wait."
         return self._ask(request, "Pause a queue", form=form, warning=warning, label="Pause it", is_destructive=True)
 
     def resume(self, request: HttpRequest, queue: str) -> HttpResponse:
@@ -71,11 +71,11 @@ class PausedQueueAdmin(ReadOnlyAdmin):
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
             was_paused = resume_queue(queue, by=operator, reason=form.cleaned_data["reason"])
-            messages.success(request, f"Queue {queue} {'goes on' if was_paused else 'was not paused'}.")
+            messages.success(request, f"Queue {queue} {'is resumed' if was_paused else 'was not paused'}.")
             return redirect("admin:tasks_pausedqueue_changelist")
         paused = PausedQueue.objects.filter(queue=queue).first()
         facts = [("Queue", queue), ("Paused by", paused.paused_by), ("Because", paused.reason)] if paused else []
-        warning = "What waits in the queue is started." if paused else f"Queue {queue} is not paused."
+        warning = "The runs that wait in this queue are started." if paused else f"Queue {queue} is not paused."
         return self._ask(request, f"Resume {queue}", form=form, warning=warning, facts=facts, label="Resume it")
 
     def _ask(self, request: HttpRequest, title: str, **context: Any) -> HttpResponse:

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 from project.admin import UneditableAdmin
@@ -40,11 +40,6 @@ class ReadOnlyAdmin(UneditableAdmin):
     class Media:
         css: ClassVar = {"all": ("tasks/tasks.css",)}
         js = ("tasks/refresh.js",)
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list under its own name; there is nothing to select for a change."""
-        title = str(self.opts.verbose_name_plural).capitalize()
-        return super().changelist_view(request, {"title": title} | (extra_context or {}))
 
     def page(self, request: HttpRequest, title: str, **context: Any) -> dict[str, Any]:
         """Return the context of a page of this admin."""

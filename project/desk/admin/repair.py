@@ -58,7 +58,7 @@ RETRY = Repair(
     label="Retry",
     states=operations.RETRYABLE,
     done="will be tried again",
-    warning="A worker will execute the task again with the same arguments, and forget how often it has failed.",
+    warning="A worker executes the task again with the same arguments; its failures are counted from zero.",
     act=operations.retry,
 )
 EDIT = Repair(
@@ -66,7 +66,7 @@ EDIT = Repair(
     label="Edit arguments and retry",
     states=operations.RETRYABLE,
     done="will be tried again",
-    warning="A worker will execute the task again with these arguments.",
+    warning="A worker executes the task again with these arguments; its failures are counted from zero.",
     act=operations.retry,
 )
 CANCEL = Repair(

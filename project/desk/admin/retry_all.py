@@ -44,14 +44,18 @@ def retry_all(admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
         request,
         "Retry all that match",
         form=form,
-        warning="The oldest come first. It goes on without this page, and stops when too many of them fail again.",
-        facts=[("Runs", _count(which)), *which.shown().items()],
+        warning="The oldest runs come first. It goes on without this page, and stops when too many runs fail again.",
+        facts=[("Runs", _count(which)), *_titled(which)],
         # What the past hour was, and what had died, when the question was asked.
         action=f"?{address_of(which)}",
         label="Retry all",
         back=back,
     )
     return TemplateResponse(request, CONFIRM, context)
+
+
+def _titled(which: RunFilter) -> list[tuple[str, str]]:
+    return [(name.replace("_", " ").capitalize(), value) for name, value in which.shown().items()]
 
 
 def _count(which: RunFilter) -> str:

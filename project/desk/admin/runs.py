@@ -1,7 +1,7 @@
 """Runs in the admin: the list, each run's page, the failures, and the buttons that repair."""
 
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -44,6 +44,9 @@ class TaskRunAdmin(ReadOnlyAdmin):
     search_help_text = "An id of a run, its parent, its batch or its bulk retry; a task, a schedule, a request, a user."
     actions = ("retry_selected", "discard_selected", "cancel_selected")
     change_list_template = "admin/tasks/taskrun/change_list.html"
+
+    class Media:
+        css: ClassVar = {"all": ("scheduler/wide_list.css",)}
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[RunList]:
         """Use the list that is filtered along the indexes."""

@@ -95,7 +95,7 @@ def resume(options: dict[str, Any]) -> Answer:
     """Start runs of a queue again."""
     queue = _known_queue(options["queue"])
     was_paused = resume_queue(queue, by=_me(), reason=options["reason"])
-    line = f"Queue {queue} goes on." if was_paused else f"Queue {queue} was not paused."
+    line = f"Queue {queue} is resumed." if was_paused else f"Queue {queue} was not paused."
     return Answer({"queue": queue, "was_paused": was_paused}, [line])
 
 
