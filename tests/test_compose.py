@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from project.embedded.server import free_port
 from project.embedded.valkey import _program as valkey_program
 from project.environment import BASE_DIR, Environment, ProductionEnvironment
-from project.web.server.pool import GRACE
+from project.web.server.processes import GRACE_SECONDS
 from project.web.server.server import DRAIN_SECONDS
 from tests.eventually import eventually
 
@@ -45,7 +45,7 @@ def test_the_worker_may_finish_what_it_runs_before_it_is_killed() -> None:
 
 
 def test_the_web_server_may_finish_its_requests_before_it_is_killed() -> None:
-    assert seconds(SERVICES["web"]["stop_grace_period"]) > DRAIN_SECONDS + GRACE
+    assert seconds(SERVICES["web"]["stop_grace_period"]) > DRAIN_SECONDS + GRACE_SECONDS
 
 
 @pytest.mark.parametrize("name", LASTING)

@@ -127,7 +127,7 @@ def looked_after(server: Server) -> bool:
 def test_who_does_not_read_the_answer_is_let_go(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with client(server, b"GET /large HTTP/1.1\r\n\r\n"):
         eventually(lambda: any(channel.total_outbufs_len for channel in server.channels))
-        monkeypatch.setattr(web, "SILENCE", -1)
+        monkeypatch.setattr(web, "SILENCE_SECONDS", -1)
         eventually(lambda: looked_after(server))
 
 

@@ -18,10 +18,11 @@ from urllib.parse import quote
 from project.embedded.server import EmbeddedServerError, Server, unsupported
 from project.embedded.spawn import identity
 
+#: The one that compose and the documentation name.
 MAJOR_VERSION = 18
 #: PostgreSQL refuses to run as root, so root runs it as this user.
 UNPRIVILEGED_USER = "nobody"
-#: The kernel takes at most 107 bytes (103 on macOS) for a socket's path.
+#: Bytes. The kernel takes at most 107 (103 on macOS) for a socket's path, of which its name is some 20.
 _LONGEST_DIRECTORY = 80
 
 

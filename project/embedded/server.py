@@ -13,8 +13,11 @@ from pathlib import Path
 
 from project.embedded.spawn import identity, spawn
 
+#: A database that was killed reads its log again before it answers.
 START_SECONDS = 60.0
+#: What a crash left behind holds the data for a moment; what fails ten times, fails for another reason.
 MOST_STARTS = 10
+#: For the last checkpoint; then the process is killed, which costs no data.
 STOP_SECONDS = 20.0
 
 
@@ -134,7 +137,7 @@ def free_port() -> int:
 
 
 def unsupported(*, server: str, variable: str) -> EmbeddedServerError:
-    """Return the error for a machine that there is no wheel for."""
+    """Return the error for a machine for which there is no wheel."""
     return EmbeddedServerError(
         f"There is no embedded {server} for this machine. Start one yourself and set {variable} to its address."
     )

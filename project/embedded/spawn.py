@@ -18,7 +18,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+#: How long a process that an earlier run left may take to end, after SIGTERM and again after SIGKILL.
 TAKE_OVER_SECONDS = 10.0
+#: The number of the option in Linux's <sys/prctl.h>.
 _PR_SET_PDEATHSIG = 1
 
 

@@ -1,4 +1,4 @@
-"""What must work before this process should get traffic: cheap questions with short timeouts."""
+"""What must work for this process to get traffic: cheap questions with short timeouts."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +21,11 @@ from project.health.errors import NotReadyError
 from project.names import TaskName
 from project.tasks.models import TaskRun
 
+#: For one question to PostgreSQL or Redis; an orchestrator usually waits a few seconds for all of them.
 TIMEOUT_SECONDS = 2
+#: `ping` is sent every minute: one may be late or lost, a third is not.
 PING_MAX_AGE = timedelta(minutes=3)
+#: How long an answer is given again, so that a flood of requests is one question.
 ANSWER_LASTS_SECONDS = 1.0
 
 
@@ -44,7 +47,7 @@ _answer: tuple[float, Readiness] | None = None
 
 
 def readiness() -> Readiness:
-    """Ask all probes; the answer is kept for a second, so that a flood of requests is one question."""
+    """Ask all probes, or give the last answer again if it is fresh."""
     global _answer  # noqa: PLW0603 - one answer per process is the point
     with _lock:
         if _answer is None or time.monotonic() - _answer[0] > ANSWER_LASTS_SECONDS:

@@ -24,10 +24,15 @@ from project.embedded.server import EmbeddedServerError, Server
 from project.embedded.spawn import LeftoverError, take_over
 from project.embedded.valkey import valkey
 from project.environment import BASE_DIR, read_environment
-from project.up.supervisor import Program, Supervisor
+from project.up.programs import Program, Programs
 
+#: The programs in the order in which they are stopped, first what sends and then what works, and the seconds that each
+#: gets: what it gives its own requests or runs, and some to end.
 DRAIN_SECONDS = {"web": 15.0, "scheduler": 10.0, "worker": 35.0}
+#: What runs get to end: less than the worker's drain, and as long as somebody at a terminal will wait.
 WORKER_DRAIN_MILLISECONDS = 30_000
+#: Connections beside one for each worker thread: for what a process does beside its work.
+_SPARE_CONNECTIONS = 8
 
 
 class UpError(Exception):
@@ -65,7 +70,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _give_up(number: int, _frame: FrameType | None) -> None:
-    """End in order while still starting; the supervisor replaces this."""
+    """End in order while still starting; once the programs run, they are asked to end instead."""
     sys.exit(128 + number)
 
 
@@ -75,8 +80,8 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> int:
     _check_port_is_free(options.port)
     servers = _start_servers(options, stack)
     _prepare(servers)
-    supervisor = Supervisor(_programs(options), servers=servers, locks=options.data_dir, directory=BASE_DIR)
-    return supervisor.run(greeting=_greeting(options.port))
+    programs = Programs(_programs(options), servers=servers, locks=options.data_dir, directory=BASE_DIR)
+    return programs.run(greeting=_greeting(options.port))
 
 
 @contextmanager
@@ -122,8 +127,8 @@ def _start_servers(options: argparse.Namespace, stack: ExitStack) -> list[Server
             server.start()
             servers.append(server)
             os.environ[name.upper()] = server.url
-    threads_and_spare = str(max(options.threads + 8, project.environment.environment.database_pool_size))
-    os.environ |= {"PORT": str(options.port), "DATABASE_POOL_SIZE": threads_and_spare, "PYTHONUNBUFFERED": "1"}
+    connections = max(options.threads + _SPARE_CONNECTIONS, project.environment.environment.database_pool_size)
+    os.environ |= {"PORT": str(options.port), "DATABASE_POOL_SIZE": str(connections), "PYTHONUNBUFFERED": "1"}
     project.environment.environment = read_environment()
     return servers
 
@@ -145,7 +150,7 @@ def _prepare(servers: list[Server]) -> None:
 
 
 def _programs(options: argparse.Namespace) -> list[Program]:
-    """Return what to run, in the order in which to stop it: first what sends, then what works."""
+    """Return what to run, in the order in which to stop it."""
     size = ["--processes", str(options.processes), "--threads", str(options.threads)]
     drain = ["--worker-shutdown-timeout", str(WORKER_DRAIN_MILLISECONDS), "--skip-logging"]
     commands = {

@@ -12,6 +12,7 @@ from project.database.access import this_connection
 from project.registry import registry
 from todo.services import create_todo
 
+#: For a server that somebody else runs: it is up already, or the person who waits is told.
 TIMEOUT_SECONDS = 5
 DEMO_TODOS = {
     "Read the README": False,

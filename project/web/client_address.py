@@ -13,8 +13,8 @@ _WRITTEN = re.compile(r"\[(?P<bracketed>[^\]]*)\](?::\d+)?|(?P<v4>[\d.]+):\d+|(?
 def client_address(request: HttpRequest) -> str | None:
     """Return the address of the client, or None if it is not known (a Unix socket).
 
-    Each proxy appends to ``X-Forwarded-For`` the address it was called from; what stands further left is what the
-    client itself chose to say. So only the entry written by the outermost of our ``PROXY_HOPS`` proxies counts, and
+    Each proxy appends to `X-Forwarded-For` the address it was called from; what stands further left is what the
+    client itself chose to say. So only the entry written by the outermost of our `PROXY_HOPS` proxies counts, and
     without proxies none does.
     """
     direct = request.META.get("REMOTE_ADDR", "")

@@ -1,4 +1,4 @@
-"""One shape for everything the API refuses: ``{"detail": …}``."""
+"""One shape for everything the API refuses: `{"detail": …}`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -13,9 +13,9 @@ from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, Throttled, ValidationError
 
 API_PREFIX = "/v1/"
-#: So many mistakes of one request are told, and how many more there are.
+#: So many mistakes of one request are told, and how many more there are: enough to see what is wrong with the client.
 MOST_TOLD = 20
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Refusal(Schema):
@@ -39,12 +39,12 @@ class Invalid(Schema):
 
 
 def refusals(*statuses: int) -> dict[int, type[Schema]]:
-    """Return the ``response=`` entries of an operation that may answer with these statuses."""
+    """Return the `response=` entries of an operation that may answer with these statuses."""
     return {status: Invalid if status == HTTPStatus.UNPROCESSABLE_ENTITY else Refusal for status in statuses}
 
 
 def answer(api: NinjaAPI, error_type: type[Exception], status: HTTPStatus) -> None:
-    """Let ``api`` answer an error with ``status`` and the error's own words."""
+    """Let `api` answer an error with `status` and the error's own words."""
 
     def respond(_request: HttpRequest, error: Exception | type[Exception]) -> HttpResponse:
         return refuse(status, str(error))
@@ -53,7 +53,7 @@ def answer(api: NinjaAPI, error_type: type[Exception], status: HTTPStatus) -> No
 
 
 def answer_common_errors(api: NinjaAPI) -> None:
-    """Let ``api`` answer what may go wrong in any operation."""
+    """Let `api` answer what may go wrong in any operation."""
     api.add_exception_handler(ValidationError, _invalid)
     answer(api, AuthenticationError, HTTPStatus.UNAUTHORIZED)
     api.add_exception_handler(Throttled, _too_many)
@@ -97,7 +97,7 @@ def _too_large(_request: HttpRequest, _error: Exception | type[Exception]) -> Ht
 
 
 def _database_down(_request: HttpRequest, error: Exception | type[Exception]) -> HttpResponse:
-    _log.error("the database does not answer", exc_info=error)
+    log.error("database_does_not_answer", exc_info=error, cure="see whether PostgreSQL answers at DATABASE_URL")
     return refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Service is unavailable")
 
 

@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 
 #: What a proxy in front may choose; anything else could forge log lines or swell rows.
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_log = structlog.get_logger("project.requests")
+log = structlog.get_logger("project.requests")
 
 
 class RequestLogMiddleware:
@@ -36,7 +36,7 @@ class RequestLogMiddleware:
         try:
             response = self._get_response(request)
             response["X-Request-ID"] = request_id
-            _log.info(
+            log.info(
                 "request",
                 method=request.method,
                 path=request.path,

@@ -21,13 +21,13 @@ from project.broker.addresses import connect
 from project.environment import environment
 from project.web.client_address import client_address
 
-#: A dead Redis must not hold a request up for longer than this,
-_REDIS_TIMEOUT = 0.5
-#: nor every request: for so many seconds it is not asked again.
-_SHUN = 5.0
+#: In seconds: a dead Redis must not hold a request up for longer than this,
+_REDIS_TIMEOUT_SECONDS = 0.5
+#: nor every request: for so long it is not asked again.
+_SHUN_SECONDS = 5.0
 
 T = TypeVar("T")
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 _shunned_until: dict[str, float] = {}
 
 
@@ -62,7 +62,7 @@ class Window:
 
     Args:
         scope: What is counted; each scope has windows of its own.
-        limit: Returns how many in what time, such as ``10/minute``.
+        limit: Returns how many in what time, such as `10/minute`.
     """
 
     def __init__(self, scope: str, *, limit: Callable[[], str]) -> None:
@@ -132,8 +132,9 @@ def _counting(count: Callable[[MovingWindowRateLimiter], T]) -> T:
         try:
             return count(_shared(url))
         except StorageError as error:
-            _shunned_until[url] = time.monotonic() + _SHUN
-            _log.warning("the throttle cannot use Redis and counts in this process", error=repr(error))
+            _shunned_until[url] = time.monotonic() + _SHUN_SECONDS
+            cure = "see whether Redis answers at REDIS_URL; until then each process counts for itself"
+            log.warning("throttle_without_redis", error=repr(error), cure=cure)
     return count(_own())
 
 
@@ -143,7 +144,7 @@ def _storage(limiter: MovingWindowRateLimiter) -> Any:
 
 @cache
 def _shared(url: str) -> MovingWindowRateLimiter:
-    client = connect(url, socket_timeout=_REDIS_TIMEOUT, connect_timeout=_REDIS_TIMEOUT)
+    client = connect(url, socket_timeout=_REDIS_TIMEOUT_SECONDS, connect_timeout=_REDIS_TIMEOUT_SECONDS)
     storage = RedisStorage(
         "redis://",  # the client knows better, of a Sentinel or a socket too
         connection_pool=client.connection_pool,

@@ -4,22 +4,24 @@ SIGTERM and SIGINT end it once the requests under way are answered.
 """
 
 import gc
-import logging
 import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable
 
+import structlog
+
 from project.environment import environment
-from project.web.server.pool import Place, Pool
+from project.web.server.processes import Processes, WebProcess
 from project.web.server.server import DRAIN_SECONDS, Server
 
-log = logging.getLogger("project.web.server")
+log = structlog.get_logger("project.web.server")
 
-#: Connections that one process keeps open, if the system lets it.
+#: Connections that one process keeps open, if the system lets it: many more than it has threads, because those of
+#: clients that are slow or silent cost little.
 MOST_CONNECTIONS = 1000
-#: A connection, the file of a long body, the file that is sent.
+#: Open files for each: the connection, the file of a long body, the file that is sent.
 _FILES_PER_CONNECTION = 3
 
 
@@ -31,7 +33,7 @@ def main() -> None:
 
     most_connections = _allow_files(MOST_CONNECTIONS * _FILES_PER_CONNECTION) // _FILES_PER_CONNECTION
     listener = _listen(environment.bind_address, environment.port)
-    log.info("listening on %s port %d", environment.bind_address, environment.port)
+    log.info("web_server_listens", address=environment.bind_address, port=environment.port)
     # What is loaded by now is never collected, so the processes go on sharing it.
     gc.freeze()
 
@@ -46,8 +48,8 @@ def main() -> None:
         signal.set_wakeup_fd(server.alarm, warn_on_full_buffer=False)
         server.answer(goes_on=goes_on)
 
-    places = [Place(work) for _ in range(environment.web_processes)]
-    Pool(places, listener=listener, drain_seconds=DRAIN_SECONDS).run()
+    processes = [WebProcess(work) for _ in range(environment.web_processes)]
+    Processes(processes, listener=listener, drain_seconds=DRAIN_SECONDS).run()
 
 
 def _allow_files(wanted: int) -> int:

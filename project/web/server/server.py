@@ -21,17 +21,20 @@ from waitress.task import ErrorTask
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-#: Seconds after which a connection is closed on which nothing moves: no request, no answer that is being read.
-SILENCE = 60
-#: Requests under way when the server is told to stop get as many seconds to end.
+#: Seconds after which a connection is closed on which nothing moves: no request, no answer that is being read. As long
+#: as proxies keep an idle connection by default.
+SILENCE_SECONDS = 60
+#: Requests under way when the server is told to stop get as many seconds to end. Kubernetes waits for 30 s by default.
 DRAIN_SECONDS = 10.0
+#: Bytes, as other servers have it (gunicorn's default): no address of ours comes near.
 LONGEST_REQUEST_LINE = 4094
+#: Of all headers of a request together: a few cookies and a token, and what proxies add.
 MOST_HEADER_BYTES = 32 * 1024
 #: What waitress counts as connections besides those of clients: the socket that listens and its own alarm clock.
 _OWN_FILES = 2
-#: Silent connections are looked for as often.
+#: Silent connections are looked for as often; looking takes a moment for each connection.
 _LOOK_SECONDS = 10.0
-#: What is larger waits in a file, so that a thousand clients together cannot fill the memory.
+#: In bytes. What is larger waits in a file, so that a thousand clients together cannot fill the memory.
 _MOST_IN_MEMORY = {"inbuf_overflow": 64 * 1024, "outbuf_overflow": 256 * 1024}
 
 
@@ -43,7 +46,7 @@ class _Parser(HTTPRequestParser):
 
 
 class _Refusal(ErrorTask):
-    """Answers what is no HTTP request, or too large, in the shape of every other error."""
+    """Answers what is not an HTTP request, or too large, in the form of every other error."""
 
     def execute(self) -> None:
         request: Any = self.request
@@ -167,7 +170,7 @@ class Server(TcpWSGIServer):
         if time.monotonic() >= self.look_at:
             self.look_at = time.monotonic() + _LOOK_SECONDS
             for channel in self.channels:
-                channel.close_if_silent(since=time.time() - SILENCE)
+                channel.close_if_silent(since=time.time() - SILENCE_SECONDS)
 
     def _drain(self) -> bool:
         """Close what is idle, and tell whether anything is not."""

@@ -13,8 +13,9 @@ from django.db.models.functions import Now
 from project.environment import environment
 from project.tasks.models import Worker
 
+#: Shorter than the time that compose and orchestrators give a check.
 TIMEOUT_SECONDS = 3
-#: A process beats every two seconds.
+#: A process beats every two seconds; after ten of silence it is presumed dead, and this is somewhat longer.
 BEAT_MAX_AGE = timedelta(seconds=15)
 
 
@@ -29,7 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("kind", choices=["web", "worker", "scheduler"])
 
     def handle(self, *, kind: str, **_options: object) -> None:
-        """Look, and say what was found.
+        """Look for a sign of life, and say what was found.
 
         Raises:
             CommandError: If the process does not live.

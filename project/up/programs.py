@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
@@ -23,8 +23,12 @@ from honcho.printer import Message, Printer
 from project.embedded.server import Server
 from project.embedded.spawn import signal_group, spawn
 
-_LOOK_SECONDS = 0.1
-_READY_SECONDS = 20.0
+#: How often a program or server that has ended is looked for: nobody at a terminal notices a tenth of a second.
+_LOOK_EVERY = timedelta(seconds=0.1)
+#: How often a program is asked whether it is ready: the start of the whole service waits for it.
+_ASK_EVERY = timedelta(seconds=0.02)
+#: How long the next program waits for one to be ready, which is more than slow machines need; it is started then.
+_READY_WITHIN = timedelta(seconds=20)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Program:
 
 
 class Console:
-    """Prints lines with a prefix, from several threads, and goes on in silence when nobody reads them."""
+    """Prints lines with a prefix, from several threads; once nobody reads them any more, it prints nothing."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._printer = Printer(sys.stdout, width=max(map(len, names)))
@@ -63,8 +67,8 @@ class Console:
                 self._printer.output = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for the rest of the run
 
 
-class Supervisor:
-    """Starts programs and sees to their end.
+class Programs:
+    """Starts programs, and stops all of them when one ends or somebody asks to.
 
     Args:
         programs: What to run, in the order in which to stop it.
@@ -124,10 +128,10 @@ class Supervisor:
         self._readers.append(reader)
 
     def _wait_until_ready(self, program: Program) -> None:
-        deadline = time.monotonic() + _READY_SECONDS
+        deadline = time.monotonic() + _READY_WITHIN.total_seconds()
         child = self._children[program.name]
         while child.poll() is None and not self._signals and not program.is_ready() and time.monotonic() < deadline:
-            time.sleep(_LOOK_SECONDS / 5)
+            time.sleep(_ASK_EVERY.total_seconds())
 
     def _relay_output(self, name: str, child: subprocess.Popen[bytes]) -> None:
         for line in child.stdout or ():
@@ -142,7 +146,7 @@ class Supervisor:
                     return name
             for server in self._servers:
                 self._keep_alive(server)
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_LOOK_EVERY.total_seconds())
         return None
 
     def _keep_alive(self, server: Server) -> None:
@@ -167,10 +171,10 @@ class Supervisor:
         child = self._children[program.name]
         if child.poll() is None:
             self.console.print(f"stopping {program.name}")
-            # The leader alone: Dramatiq passes it on, and workers that get it twice drop what they run.
+            # The leader alone: it passes it on to its processes, and told twice it would drop what they run.
             child.terminate()
         deadline = time.monotonic() + program.drain_seconds
         while child.poll() is None and time.monotonic() < deadline and self._signals <= max(signals, 1):
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_LOOK_EVERY.total_seconds())
         signal_group(child.pid, signal.SIGKILL)
         child.wait()

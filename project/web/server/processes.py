@@ -10,20 +10,25 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-log = logging.getLogger(__name__)
+import structlog
 
-#: Seconds without a sign of life after which a process is killed and replaced.
-LONGEST_SILENCE = 30.0
+log = structlog.get_logger(__name__)
+
+#: Seconds without a sign of life after which a process is killed and replaced. Each shows one every second, unless
+#: something keeps the interpreter's lock: no request of ours does so for half a minute.
+LONGEST_SILENCE_SECONDS = 30.0
 #: Seconds on top of the time that requests get, before a process that was told to end is killed.
-GRACE = 3.0
-#: Seconds to wait before replacing a process that died sooner than this after its start.
-_PAUSE = 1.0
+GRACE_SECONDS = 3.0
+#: Seconds to wait before replacing a process that died sooner than this after its start, so that one which cannot start
+#: does not use up the machine.
+_PAUSE_SECONDS = 1.0
+#: How often, in seconds, the processes are looked after when no signal tells that one has ended.
 _LOOK_SECONDS = 1.0
 _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class Place:
-    """The place of one process in the pool.
+class WebProcess:
+    """One process, which is started again when it has ended.
 
     Args:
         work: What the process does; it gets a function to ask, at least every second, whether to go on.
@@ -47,7 +52,7 @@ class Place:
 
     def start_if_due(self) -> None:
         """Start again if nothing runs here, after a pause if that failed at once the last time."""
-        if not self.pid and time.monotonic() - self._started > _PAUSE:
+        if not self.pid and time.monotonic() - self._started > _PAUSE_SECONDS:
             self.start()
 
     def has_ended(self) -> bool:
@@ -68,8 +73,8 @@ class Place:
             late: Seconds that this process itself was late to look.
         """
         self._beat[0] += late
-        if self.pid and time.monotonic() - self._beat[0] > LONGEST_SILENCE:
-            log.error("web process %d shows no life: killing it", self.pid)
+        if self.pid and time.monotonic() - self._beat[0] > LONGEST_SILENCE_SECONDS:
+            log.error("web_process_killed", pid=self.pid, why="it shows no life", cure="none: another is started")
             self.send(signal.SIGKILL)
             self._beat[0] = time.monotonic()
 
@@ -83,7 +88,7 @@ class Place:
             self._work(lambda: self._goes_on(parent))
             code = 0
         except BaseException:
-            log.exception("web process %d failed", os.getpid())
+            log.exception("web_process_failed", pid=os.getpid())
         finally:
             logging.shutdown()
             os._exit(code)
@@ -96,38 +101,38 @@ class Place:
         return not self._is_told and os.getppid() == parent
 
 
-class Pool:
-    """The processes, and what is to become of them.
+class Processes:
+    """Keeps the processes running until told to stop, and then stops them.
 
     Args:
-        places: The processes; not started yet.
+        processes: The processes; not started yet.
         listener: Where clients connect; closed when told to stop, so that they go elsewhere.
         drain_seconds: How long a process may take to end.
     """
 
-    def __init__(self, places: list[Place], *, listener: socket.socket, drain_seconds: float) -> None:
-        self._places = places
+    def __init__(self, processes: list[WebProcess], *, listener: socket.socket, drain_seconds: float) -> None:
+        self._processes = processes
         self._listener = listener
         self._drain_seconds = drain_seconds
         self._is_told = False
-        self._bell, ring = os.pipe()
-        os.set_blocking(ring, False)
-        signal.set_wakeup_fd(ring)
+        self._woken, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake)
         for number in (*_STOP, signal.SIGCHLD):
             signal.signal(number, self._note)
 
     def run(self) -> None:
         """Keep every process running until told to stop, and stop them."""
-        for place in self._places:
-            place.start()
+        for process in self._processes:
+            process.start()
         while not self._is_told:
             late = self._look()
-            for place in self._places:
-                pid = place.pid
-                if place.has_ended() and pid:
-                    log.error("web process %d died: starting another", pid)
-                place.start_if_due()
-                place.kill_if_silent(late=late)
+            for process in self._processes:
+                pid = process.pid
+                if process.has_ended() and pid:
+                    log.error("web_process_died", pid=pid, cure="none if it is rare: another is started")
+                process.start_if_due()
+                process.kill_if_silent(late=late)
         self._stop()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
@@ -136,18 +141,19 @@ class Pool:
     def _look(self) -> float:
         """Wait for a signal, for a second at most, and return how many seconds longer it took."""
         started = time.monotonic()
-        if select.select([self._bell], [], [], _LOOK_SECONDS)[0]:
-            os.read(self._bell, 1024)
+        if select.select([self._woken], [], [], _LOOK_SECONDS)[0]:
+            os.read(self._woken, 1024)
         return max(0.0, time.monotonic() - started - _LOOK_SECONDS)
 
     def _stop(self) -> None:
-        """Tell the processes to end, again and again: one that is only just starting may not hear it yet."""
+        """Tell the processes to end, again and again: one that is only just starting may not handle signals yet."""
         self._listener.close()
-        deadline = time.monotonic() + self._drain_seconds + GRACE
-        while living := [place for place in self._places if not place.has_ended()]:
-            is_late = time.monotonic() > deadline
-            for place in living:
-                if is_late:
-                    log.error("web process %d does not end: killing it", place.pid)
-                place.send(signal.SIGKILL if is_late else signal.SIGTERM)
+        deadline = time.monotonic() + self._drain_seconds + GRACE_SECONDS
+        while living := [process for process in self._processes if not process.has_ended()]:
+            number = signal.SIGKILL if time.monotonic() > deadline else signal.SIGTERM
+            for process in living:
+                process.send(number)
+                if number == signal.SIGKILL:
+                    cure = "see what its requests wait for"
+                    log.error("web_process_killed", pid=process.pid, why="it does not end", cure=cure)
             self._look()
