@@ -10,7 +10,8 @@ from project.broker.broker import ServiceBroker
 from project.tasks.errors import RunStateError
 from project.tasks.models import BulkRetry, OperatorAction, TaskRun
 from project.tasks.repair.audit import Operator
-from project.tasks.repair.bulk import bulk_progress, start_bulk_retry, step_bulk_retries, stop_bulk_retry
+from project.tasks.repair.bulk import bulk_progress, start_bulk_retry, stop_bulk_retry
+from project.tasks.repair.bulk_steps import step_bulk_retries
 from project.tasks.repair.filters import RunFilter
 from tests.eventually import eventually
 from tests.runs import a_run

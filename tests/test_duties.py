@@ -13,7 +13,7 @@ from project.tasks import task
 from project.tasks.batches import Batch
 from project.tasks.chains import chain
 from project.tasks.models import BulkRetry, TaskBatch, TaskRun
-from project.tasks.repair.bulk import step_bulk_retries
+from project.tasks.repair.bulk_steps import step_bulk_retries
 from project.tasks.sending.cause import Cause, caused_by
 from project.tasks.upkeep.batch_callbacks import settle_batches
 from project.tasks.upkeep.duties import DUTIES, Duties

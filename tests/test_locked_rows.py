@@ -13,7 +13,7 @@ from project.broker.broker import ServiceBroker
 from project.tasks.models import BulkRetry, PausedQueue, TaskBatch, TaskRun, Worker
 from project.tasks.policy import Policy
 from project.tasks.repair.audit import Operator
-from project.tasks.repair.bulk import step_bulk_retries
+from project.tasks.repair.bulk_steps import step_bulk_retries
 from project.tasks.repair.pauses import pause_queue, resume_due_queues
 from project.tasks.running.claim import claim_run
 from project.tasks.running.claim_statement import claim_and_succeed, claim_and_succeed_unlocked

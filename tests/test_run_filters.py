@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from project.broker.broker import ServiceBroker
 from project.tasks.models import BulkRetry, TaskBatch, TaskRun
-from project.tasks.repair.bulk import step_bulk_retries
+from project.tasks.repair.bulk_steps import step_bulk_retries
 from project.tasks.repair.filters import RunFilter
 from tests.people import Api, an_operator, staff
 from tests.runs import a_run, an_old_run

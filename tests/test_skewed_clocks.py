@@ -12,7 +12,8 @@ from dramatiq.worker import Worker as DramatiqWorker
 from project.broker.broker import ServiceBroker
 from project.tasks.models import BulkRetry, PausedQueue, TaskRun, Worker
 from project.tasks.repair.audit import Operator
-from project.tasks.repair.bulk import start_bulk_retry, step_bulk_retries
+from project.tasks.repair.bulk import start_bulk_retry
+from project.tasks.repair.bulk_steps import step_bulk_retries
 from project.tasks.repair.filters import RunFilter
 from project.tasks.repair.operations import cancel, retry
 from project.tasks.sending.outbox import relay_once

@@ -1,10 +1,9 @@
 """Runs of a task that may run only so many at once: they wait in PostgreSQL, and the next starts when one ends."""
 
-import time
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 from dramatiq.worker import Worker as DramatiqWorker
 
@@ -56,6 +55,12 @@ def end(run: TaskRun, state: str = "succeeded") -> None:
     TaskRun.objects.filter(id=run.id).update(state=state)
 
 
+@pytest.fixture
+def nobody_relays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what a slot has become free for be published by who frees it, or never."""
+    monkeypatch.setattr(Duties, "do_what_is_due", lambda _self: None)
+
+
 def test_only_as_many_are_published_as_may_run(broker: ServiceBroker) -> None:
     runs = send(5)
     assert states(runs) == "qpppp"
@@ -64,24 +69,24 @@ def test_only_as_many_are_published_as_may_run(broker: ServiceBroker) -> None:
     assert broker.client.llen(f"{broker.namespace}:default") == 1
 
 
-def test_the_next_starts_at_once_when_one_has_ended_and_no_other_task_waits(worker: DramatiqWorker) -> None:
-    messages = tasks.alone.send_many([tasks.alone.call(number=number) for number in range(10)])
-    started = time.monotonic()
-    tasks.add.send(1).result(timeout=5)
-    assert time.monotonic() - started < 1
+def test_the_next_starts_at_once_when_one_has_ended_and_no_other_task_waits(
+    nobody_relays: None, worker: DramatiqWorker
+) -> None:
+    with transaction.atomic():
+        messages = tasks.alone.send_many([tasks.alone.call(number=number) for number in range(10)])
+        other = tasks.add.send(1)
     for message in messages:
-        message.result(timeout=5)
-    assert time.monotonic() - started < 4  # a second for each, if only the relay published them
+        message.result(timeout=10)
+    in_order = list(TaskRun.objects.order_by("started_at").values_list("id", flat=True))
+    assert in_order.index(other.run_id) < in_order.index(messages[-1].run_id)
     assert tasks.notes == ["start", "end"] * 10
 
 
 @pytest.mark.parametrize("outcome", ["retrying", "dead"])
-def test_a_failure_makes_room_too(worker: DramatiqWorker, outcome: str) -> None:
+def test_a_failure_makes_room_too(nobody_relays: None, worker: DramatiqWorker, outcome: str) -> None:
     calls = [tasks.alone_and_failing.call(is_last=outcome == "dead"), tasks.alone_and_failing.call(is_last=True)]
     first, second = tasks.alone_and_failing.send_many(calls)
-    started = time.monotonic()
-    eventually(lambda: TaskRun.objects.get(id=second.run_id).state == TaskRun.State.DEAD, timeout=5)
-    assert time.monotonic() - started < 0.9
+    eventually(lambda: TaskRun.objects.get(id=second.run_id).state == TaskRun.State.DEAD)
     assert TaskRun.objects.get(id=first.run_id).state == outcome
 
 

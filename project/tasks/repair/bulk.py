@@ -1,38 +1,30 @@
 """Retrying many dead runs at a chosen pace, and stopping when too many of them fail again.
 
-A row says what is to be done; the housekeeping of any one living process does the next bit of it twice a second. So
-nothing has to stay open, and it goes on where it was when processes die.
+A row says what is to be done, and `bulk_steps` does it: so nothing has to stay open, and a bulk retry goes on where it
+was when processes die.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import Count, Q, QuerySet
-from django.db.models.functions import Now
+from django.db import transaction
+from django.db.models import Count, Q
 
 from project.database.clock import database_now
-from project.database.one_by_one import one_by_one
 from project.tasks.errors import RunStateError
 from project.tasks.models import BulkRetry, TaskRun
 from project.tasks.repair.audit import Operator, record
 from project.tasks.repair.filters import RunFilter
-from project.tasks.repair.operations import RETRYABLE, try_again
-from project.values.text import exception_text
+from project.tasks.repair.operations import RETRYABLE
 
 log = structlog.get_logger(__name__)
 
-#: Runs that one step retries at most, so that its transaction stays short.
+#: Runs that one step retries at most, so that its transaction stays short; there are two steps a second.
 MOST_IN_A_STEP = 500
-#: Every process takes steps; together they take one in this time.
-SHORTEST_STEP = timedelta(milliseconds=400)
-#: After a pause of all processes, the time that was missed counts only this far.
-LONGEST_STEP = timedelta(seconds=2)
 #: The error share is judged as if at least so many outcomes were known, so that one failure is not 100 %.
 FEWEST_OUTCOMES = 10
 
@@ -112,113 +104,38 @@ def stop_bulk_retry(bulk_id: UUID, *, by: Operator, reason: str = "") -> None:
         RunStateError: If it has ended.
     """
     with transaction.atomic():
-        bulk = BulkRetry.objects.select_for_update().annotate(now=Now()).get(id=bulk_id)
-        if bulk.finished_at is not None:
-            raise RunStateError(f"The bulk retry has ended: {bulk.get_outcome_display()}.")
-        _finish(bulk, BulkRetry.Outcome.STOPPED, now=bulk.now)
+        bulk = _locked_unfinished(bulk_id)
+        finish(bulk, BulkRetry.Outcome.STOPPED, now=database_now())
         bulk.save()
         record("stop bulk retry", target=str(bulk_id), by=by, reason=reason, after={"retried": bulk.retried})
 
 
+def _locked_unfinished(bulk_id: UUID) -> BulkRetry:
+    bulk = BulkRetry.objects.select_for_update().get(id=bulk_id)
+    if bulk.finished_at is not None:
+        raise RunStateError(f"The bulk retry has ended: {bulk.get_outcome_display()}.")
+    return bulk
+
+
 def bulk_progress(bulk_id: UUID) -> BulkProgress:
     """Count what became of the retried runs."""
-    failed = Q(state=TaskRun.State.DEAD) | Q(state=TaskRun.State.RETRYING)
+    succeeded = Q(state=TaskRun.State.SUCCEEDED)
+    failed = Q(state__in=(TaskRun.State.DEAD, TaskRun.State.RETRYING))
     counts = TaskRun.objects.filter(bulk_id=bulk_id).aggregate(
-        succeeded=Count("id", filter=Q(state=TaskRun.State.SUCCEEDED)),
+        succeeded=Count("id", filter=succeeded),
         failed=Count("id", filter=failed),
-        others=Count("id", filter=~failed & ~Q(state=TaskRun.State.SUCCEEDED)),
+        others=Count("id", filter=~failed & ~succeeded),
     )
     return BulkProgress(**counts)
 
 
-def step_bulk_retries() -> int:
-    """Do the next bit of each open bulk retry; return how many runs were retried.
+def finish(bulk: BulkRetry, outcome: BulkRetry.Outcome, *, now: datetime) -> None:
+    """Say that a bulk retry has ended; the caller has locked its row, and saves it.
 
-    Raises:
-        ExceptionGroup: If some bulk retries could not go on; the others have.
+    Args:
+        bulk: The bulk retry; locked.
+        outcome: How it ended.
+        now: The database's time.
     """
-    due = BulkRetry.objects.filter(finished_at=None, stepped_at__lte=Now() - SHORTEST_STEP)
-    return one_by_one("bulk retry", list(due.values_list("id", flat=True)), _step)
-
-
-def _step(bulk_id: UUID) -> int:
-    with transaction.atomic():
-        unfinished = BulkRetry.objects.filter(id=bulk_id, finished_at=None).annotate(now=Now())
-        bulk = unfinished.select_for_update(skip_locked=True).first()
-        if bulk is None:
-            return 0
-        retried = _go_on(bulk, now=bulk.now)
-        bulk.save()
-    return retried
-
-
-def _go_on(bulk: BulkRetry, *, now: datetime) -> int:
-    if bulk_progress(bulk.id).is_too_bad(bulk.max_error_share):
-        _finish(bulk, BulkRetry.Outcome.FAILING, now=now)
-        return 0
-    share = _share(bulk, now)
-    if share == 0:
-        return 0
-    ids = list(_left(bulk).values_list("id", flat=True)[:share])
-    if not ids:
-        _finish(bulk, BulkRetry.Outcome.DONE, now=now)
-        return 0
-    retried = _retry_each(ids, bulk, now=now)
-    bulk.retried += retried
-    bulk.refused += len(ids) - retried
-    bulk.after_id = ids[-1]
-    # Only what was used is gone, so that the pace is kept whatever the steps are.
-    bulk.stepped_at = max(bulk.stepped_at, now - _window(bulk)) + timedelta(seconds=share / bulk.rate)
-    return retried
-
-
-def _window(bulk: BulkRetry) -> timedelta:
-    """Say how far back time that was not used counts: far enough for one run."""
-    return max(LONGEST_STEP, timedelta(seconds=1 / bulk.rate))
-
-
-def _share(bulk: BulkRetry, now: datetime) -> int:
-    """Say how many runs the time since the last step is good for."""
-    passed = min(now - bulk.stepped_at, _window(bulk))
-    # A timedelta is cut to microseconds: a whole run must not become 0.9999999.
-    return min(int(bulk.rate * passed.total_seconds() + 0.001), MOST_IN_A_STEP)
-
-
-def _left(bulk: BulkRetry) -> QuerySet[TaskRun]:
-    """Return what is still to be retried; what has died since the question was asked is not."""
-    which = RunFilter(**bulk.filter)
-    which = which.model_copy(update={"ended_before": which.ended_before or bulk.created_at})
-    left = which.matching().order_by("id")
-    return left.filter(id__gt=bulk.after_id) if bulk.after_id else left
-
-
-def _retry_each(ids: Sequence[UUID], bulk: BulkRetry, *, now: datetime) -> int:
-    """Retry runs, each by itself; return how many could be."""
-    state = RunFilter(**bulk.filter).state
-    runs = TaskRun.objects.select_for_update(skip_locked=True, of=("self",)).filter(id__in=ids, state=state)
-    found = {run.id: run for run in runs.order_by("id")}
-    for run_id in [run_id for run_id in ids if run_id not in found]:
-        _refuse(run_id, bulk, reason="somebody else is changing it: retry it by itself")
-    return sum(_retried(run, bulk, now=now) for run in found.values())
-
-
-def _retried(run: TaskRun, bulk: BulkRetry, *, now: datetime) -> bool:
-    run.bulk_id = bulk.id
-    try:
-        try_again(run, arguments=run.arguments, now=now)
-    except (OperationalError, InterfaceError):
-        raise  # the database's trouble, not the run's
-    except Exception as error:
-        # Whatever it is, from arguments that do not fit to a defect in the task's own types.
-        _refuse(run.id, bulk, reason=exception_text(error))
-        return False
-    return True
-
-
-def _refuse(run_id: UUID, bulk: BulkRetry, *, reason: str) -> None:
-    log.warning("run_not_retried", run_id=str(run_id), bulk_id=str(bulk.id), reason=reason)
-
-
-def _finish(bulk: BulkRetry, outcome: BulkRetry.Outcome, *, now: datetime) -> None:
     bulk.outcome, bulk.finished_at = outcome, now
     log.info("bulk_retry_ended", bulk_id=str(bulk.id), outcome=str(outcome), retried=bulk.retried)

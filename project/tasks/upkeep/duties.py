@@ -12,7 +12,7 @@ from django.db import connection
 
 from project.broker.service import BROKER_ERRORS
 from project.database.prepared_statements import run_prepared
-from project.tasks.repair.bulk import step_bulk_retries
+from project.tasks.repair.bulk_steps import step_bulk_retries
 from project.tasks.repair.pauses import resume_due_queues
 from project.tasks.sending.due_queues import DUE_QUEUES
 from project.tasks.sending.outbox import BATCH, expire_once, fill_slots, relay_once
