@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def eventually(probe: Callable[[], T], *, timeout: float = 10.0, every: float = 0.02) -> T:
-    """Call ``probe`` until it returns something true and return that.
+    """Call `probe` until it returns something true and return that.
 
     Args:
         probe: Called again and again; should return a falsy value while the wait goes on.

@@ -1,4 +1,4 @@
-"""Addresses of Redis and what its silence means."""
+"""Which addresses of Redis are understood, and what it means when it does not answer."""
 
 import pytest
 import redis
@@ -61,11 +61,11 @@ def test_an_address_without_a_primary_says_what_is_missing() -> None:
         redis.ResponseError("UNBLOCKED force unblock from blocking operation"),
     ],
 )
-def test_every_kind_of_silence_is_a_lost_connection(error: Exception) -> None:
+def test_every_way_of_not_answering_is_a_lost_connection(error: Exception) -> None:
     with pytest.raises(ConnectionClosed), lost_connections():
         raise error
 
 
-def test_a_refusal_is_no_lost_connection() -> None:
+def test_a_refusal_is_not_a_lost_connection() -> None:
     with pytest.raises(redis.ResponseError), lost_connections():
         raise redis.ResponseError("OOM command not allowed")

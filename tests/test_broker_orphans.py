@@ -14,7 +14,7 @@ def broker(own_broker: ServiceBroker) -> ServiceBroker:
     return own_broker
 
 
-def test_a_heartbeat_that_changes_is_no_death(broker: ServiceBroker) -> None:
+def test_a_broker_whose_heartbeat_changes_is_alive(broker: ServiceBroker) -> None:
     sightings = Sightings()
     for second in range(20):
         sightings.note([(b"alive", float(second)), (b"silent", 1.0)], now=second)
@@ -22,7 +22,7 @@ def test_a_heartbeat_that_changes_is_no_death(broker: ServiceBroker) -> None:
     assert sightings.silent(now=19) == [(b"silent", 1.0)]
 
 
-def test_silence_while_redis_was_away_is_no_death() -> None:
+def test_silence_while_redis_was_away_does_not_count() -> None:
     sightings = Sightings()
     sightings.note([(b"anyone", 1.0)], now=0)
     sightings.note([(b"anyone", 1.0)], now=13)

@@ -1,6 +1,6 @@
 """Actors for the broker's acceptance tests; what they did is in a file, which no broker can lose.
 
-Run by ``python -m dramatiq tests.acceptance.broker_actors``; with ``BROKER=stock`` on Dramatiq's own broker.
+Run by `python -m dramatiq tests.acceptance.broker_actors`; with `BROKER=stock` on Dramatiq's own broker.
 """
 
 import os

@@ -1,6 +1,6 @@
 """The broker with real worker processes, while Valkey, the workers or the messages go wrong.
 
-``BROKER=stock python -m pytest tests/acceptance/test_broker.py`` runs the workers on Dramatiq's own broker
+`BROKER=stock python -m pytest tests/acceptance/test_broker.py` runs the workers on Dramatiq's own broker
 instead, to see each test fail.
 """
 

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- leave(namespace; broker_id, queue, queue, ...): strikes a stopped broker off, unless it still holds messages.
+-- leave(namespace; broker_id, queue, queue, ...): forgets a broker that has stopped, unless it still holds messages.
 for i = 2, #ARGV do
     if redis.call("EXISTS", KEYS[1] .. ":__acks__." .. ARGV[1] .. "." .. ARGV[i]) == 1 then
         return 0
