@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -61,6 +62,8 @@ class QueueConsumer(Consumer):
         self._may_hold_leftovers = True
         self._is_full = self._is_paused = False
         self._connection = PipelinedConnection(scripts.client)
+        #: What Redis calls that connection, once it was asked.
+        self._connection_id: int | None = None
 
     def __next__(self) -> MessageProxy | None:
         """Return the next message, or `None` after about a second; whatever Redis does or says, nothing is raised."""
@@ -86,6 +89,12 @@ class QueueConsumer(Consumer):
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Put messages that were not started back to the front of their queue."""
         self._give_back(message.options["redis_message_id"] for message in messages)
+
+    def wake(self) -> None:
+        """End the wait for a message in another thread, so that a worker that stops need not sit it out."""
+        if self._connection_id is not None:
+            with suppress(redis.RedisError):  # then it ends by itself within a second
+                self._scripts.client.client_unblock(self._connection_id)
 
     def close(self) -> None:
         """Put back whatever has not been handed out."""
@@ -206,6 +215,7 @@ class QueueConsumer(Consumer):
     def _give_back_leftovers(self) -> None:
         """Give back what this process holds according to Redis, except for what it is running or has just done."""
         self._scripts.load()
+        (self._connection_id,) = self._connection.send(("CLIENT", "ID"))
         kept = self._work.running(self.queue_name) | self._acks.unsent(self.queue_name)
         held = self._scripts.run("join", self._scripts.broker_id, self.queue_name)
         self._give_back(id_ for id_ in (each.decode() for each in held) if id_ not in kept)

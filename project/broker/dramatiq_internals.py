@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 
 from dramatiq import Message, Worker
-from dramatiq.broker import MessageProxy
+from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.threading import raise_thread_exception
 from dramatiq.worker import _WorkQueueItem as WorkQueueItem
 
@@ -21,6 +21,7 @@ __all__ = [
     "WorkQueueItem",
     "consume_only",
     "consumed_queues",
+    "consumers_of",
     "failure_of",
     "give_back",
     "message_of",
@@ -54,6 +55,11 @@ def threads_of(worker: Worker) -> list[Thread]:
 def consumed_queues(worker: Worker) -> list[str]:
     """Return the queues that a running worker consumes, with their delay queues."""
     return list(worker.consumers)
+
+
+def consumers_of(worker: Worker) -> list[Consumer]:
+    """Return the consumers of a running worker that have reached the broker."""
+    return [thread.consumer for thread in worker.consumers.values() if thread.consumer is not None]
 
 
 def give_back(worker: Worker, queue_name: str, messages: Iterable[MessageProxy]) -> None:

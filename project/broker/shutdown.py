@@ -10,7 +10,8 @@ from dramatiq import Broker, Middleware, Worker
 from dramatiq.errors import BrokerConnectionError
 
 from project.broker.acks import Acks
-from project.broker.dramatiq_internals import consumed_queues, give_back, use_work_queue
+from project.broker.consumer import QueueConsumer
+from project.broker.dramatiq_internals import consumed_queues, consumers_of, give_back, use_work_queue
 from project.broker.scripts import Scripts
 from project.broker.work_queue import WorkQueue
 
@@ -43,6 +44,9 @@ class Drain(Middleware):
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """Take no more messages and hand back those that were not started, while tasks finish."""
         self.work.closed = True
+        for consumer in consumers_of(worker):
+            if isinstance(consumer, QueueConsumer):
+                consumer.wake()
         for queue_name in consumed_queues(worker):
             unstarted = self.work.take_back(queue_name)
             try:
