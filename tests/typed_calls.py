@@ -8,8 +8,7 @@ from typing import assert_type
 
 from project.health.tasks import PingResult
 from project.registry import registry
-from project.tasks import Message
-from project.tasks.chains import chain
+from project.tasks import Message, chain, task
 from todo.schemas import CleanupResult
 from users.schemas import CleanupSessionsResult
 
@@ -37,6 +36,9 @@ def wrong_calls_are_refused() -> None:
     registry.cleanup_sessions.using().send(days=7)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     registry.ping.call(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     registry.ping.using(delay=60)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    registry.ping.using(prio=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    task("tests.misspelt", queu="mail")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    task("tests.no_number", max_retries="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     registry.pong.send()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
-from uuid import UUID
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 import dramatiq
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
@@ -17,7 +16,6 @@ from project.tasks.declaration import Call, Declaration, all_declarations, decla
 from project.tasks.policy import Policy
 from project.tasks.running.execution import execute, take_delivery
 from project.tasks.running.isolation import giving_back
-from project.tasks.sending.cause import Cause
 from project.tasks.sending.message import Message
 from project.tasks.sending.options import Options
 from project.tasks.sending.refused import COMPOSED, PLAIN, WITH_OPTIONS, Refused
@@ -30,6 +28,28 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+#: The options that somebody may write, what they become, who takes them, and what that returns.
+Q = ParamSpec("Q")
+Chosen = TypeVar("Chosen")
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+def _with_options_of(kind: Callable[Q, Chosen]) -> Callable[[Callable[[S, Chosen], T]], Callable[Concatenate[S, Q], T]]:
+    """Have a function called with the options of a dataclass, so that those are written down only there.
+
+    Args:
+        kind: The dataclass; the function takes one as its second argument.
+    """
+
+    def decorate(function: Callable[[S, Chosen], T]) -> Callable[Concatenate[S, Q], T]:
+        @wraps(function)
+        def call(first: S, /, *args: Q.args, **options: Q.kwargs) -> T:
+            return function(first, kind(*args, **options))
+
+        return call
+
+    return decorate
 
 
 @dataclass(frozen=True)
@@ -137,21 +157,13 @@ class Task(dramatiq.Actor[P, R]):
         """Send many calls of this task with one INSERT and one pipeline to the broker."""
         return self.using().send_many(calls)
 
-    def using(
-        self,
-        *,
-        delay: timedelta | None = None,
-        eta: datetime | None = None,
-        expires: timedelta | datetime | None = None,
-        queue: str | None = None,
-        priority: int | None = None,
-        run_id: UUID | None = None,
-        cause: Cause | None = None,
-    ) -> Sender[P, R]:
-        """Return a sender with options of its own; see `Options` for what each means."""
-        options = Options(
-            delay=delay, eta=eta, expires=expires, queue=queue, priority=priority, run_id=run_id, cause=cause
-        )
+    @_with_options_of(Options)
+    def using(self, options: Options) -> Sender[P, R]:
+        """Return a sender with options of its own, as in `.using(delay=timedelta(hours=1)).send(…)`.
+
+        Args:
+            options: Written as keyword arguments, those of `Options`; see there for what each means.
+        """
         return Sender(self, options)
 
     def check_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -194,62 +206,17 @@ class TaskDecorator(Protocol):
     def __call__(self, fn: Callable[P, R]) -> Task[P, R]: ...
 
 
-def task(
-    name: str,
-    *,
-    queue: str = "default",
-    priority: int = 0,
-    durable: bool = True,
-    max_retries: int = 5,
-    min_backoff: timedelta = timedelta(seconds=5),
-    max_backoff: timedelta = timedelta(hours=1),
-    retry_on: tuple[type[BaseException], ...] = (Exception,),
-    dont_retry_on: tuple[type[BaseException], ...] = (),
-    max_postponement: timedelta = timedelta(days=1),
-    time_limit: timedelta = timedelta(minutes=5),
-    expires: timedelta | None = None,
-    unique: bool | Callable[..., str] = False,
-    max_concurrency: int | None = None,
-) -> TaskDecorator:
-    """Make a function a task.
+@_with_options_of(Policy)
+def task(name: str, policy: Policy) -> TaskDecorator:
+    """Make a function a task, as in `@task("todo.cleanup", queue="maintenance", max_retries=3)`.
 
     Args:
         name: Its dotted name, a member of `TaskName`.
-        queue: The queue it waits in.
-        priority: Below 0, its runs overtake what waits in the queue; among those that a process has taken, lower
-            runs first.
-        durable: Keep a row for each send; False hands it straight to the broker, which may lose it.
-        max_retries: How often a failed run is tried again.
-        min_backoff: The longest wait before the first retry; it doubles with each one.
-        max_backoff: The longest wait before any retry.
-        retry_on: Exceptions that are worth a retry.
-        dont_retry_on: Exceptions that are not, though `retry_on` names them.
-        max_postponement: How long `RetryLater` may put a run off in all, from its first time on; that uses up no
-            retries.
-        time_limit: How long an attempt may run before TimeLimitExceeded is raised in it.
-        expires: How long after being sent a run may still start.
-        unique: While a run of the same arguments (or of the same key, given a function of the arguments) is
-            unfinished, a send returns that run's message; a member of a batch and a step of a chain wait for its end.
-        max_concurrency: How many runs of this task may run at once, over all workers.
+        policy: Written as keyword arguments, those of `Policy`; see there for what each means.
 
     Raises:
         TaskDefinitionError: If the options contradict each other.
     """
-    policy = Policy(
-        queue=queue,
-        priority=priority,
-        durable=durable,
-        max_retries=max_retries,
-        min_backoff=min_backoff,
-        max_backoff=max_backoff,
-        retry_on=retry_on,
-        dont_retry_on=dont_retry_on,
-        max_postponement=max_postponement,
-        time_limit=time_limit,
-        expires=expires,
-        unique=unique,
-        max_concurrency=max_concurrency,
-    )
 
     def decorate(fn: Callable[..., Any]) -> Task[..., Any]:
         return Task(fn, name=str(name), broker=get_broker(), policy=policy)

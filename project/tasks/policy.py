@@ -27,7 +27,29 @@ FURTHEST = timedelta(days=36_525)
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What `@task` says about a task; see there for the meaning of each field."""
+    """How a task is run: the options of `@task`.
+
+    Args:
+        queue: The queue it waits in.
+        priority: Below 0, its runs overtake what waits in the queue; among those that a process has taken, lower
+            runs first.
+        durable: Keep a row for each send; False hands it straight to the broker, which may lose it.
+        max_retries: How often a failed run is tried again.
+        min_backoff: The longest wait before the first retry; it doubles with each one.
+        max_backoff: The longest wait before any retry.
+        retry_on: Exceptions that are worth a retry.
+        dont_retry_on: Exceptions that are not, though `retry_on` names them.
+        max_postponement: How long `RetryLater` may put a run off in all, from its first time on; that uses up no
+            retries.
+        time_limit: How long an attempt may run before TimeLimitExceeded is raised in it.
+        expires: How long after being sent a run may still start.
+        unique: While a run of the same arguments (or of the same key, given a function of the arguments) is
+            unfinished, a send returns that run's message; a member of a batch and a step of a chain wait for its end.
+        max_concurrency: How many runs of this task may run at once, over all workers.
+
+    Raises:
+        TaskDefinitionError: If the options contradict each other.
+    """
 
     queue: str = "default"
     priority: int = 0
