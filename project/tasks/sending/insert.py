@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import connection
 from pydantic_core import to_json
+
+#: As what a value is sent to the database.
+_BIGINT, _INT, _TEXT, _UUID = {"sql": "bigint"}, {"sql": "int"}, {"sql": "text"}, {"sql": "uuid"}
+_INTERVAL, _TIME, _JSONB = {"sql": "interval"}, {"sql": "timestamptz"}, {"sql": "jsonb"}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -26,26 +30,26 @@ class NewRun:
         expires_in: How long after now it may still start; `expires_at` says until when instead.
     """
 
-    id: UUID
-    task: str
-    queue: str
-    priority: int
-    arguments: dict[str, Any]
-    state: str
-    delay: timedelta
-    eta: datetime | None
-    expires_in: timedelta | None
-    expires_at: datetime | None
-    source: str
-    user_id: int | None
-    request_id: str
-    schedule: str
-    parent_id: UUID | None
-    unique_key: str | None
-    waits_for_key: str | None = None
-    limit_key: str = ""
-    batch_id: UUID | None = None
-    next_steps: Sequence[dict[str, Any]] = ()
+    id: UUID = field(metadata=_UUID)
+    task: str = field(metadata=_TEXT)
+    queue: str = field(metadata=_TEXT)
+    priority: int = field(metadata=_INT)
+    arguments: dict[str, Any] = field(metadata=_JSONB)
+    state: str = field(metadata=_TEXT)
+    delay: timedelta = field(metadata=_INTERVAL)
+    eta: datetime | None = field(metadata=_TIME)
+    expires_in: timedelta | None = field(metadata=_INTERVAL)
+    expires_at: datetime | None = field(metadata=_TIME)
+    source: str = field(metadata=_TEXT)
+    user_id: int | None = field(metadata=_BIGINT)
+    request_id: str = field(metadata=_TEXT)
+    schedule: str = field(metadata=_TEXT)
+    parent_id: UUID | None = field(metadata=_UUID)
+    unique_key: str | None = field(metadata=_TEXT)
+    waits_for_key: str | None = field(default=None, metadata=_TEXT)
+    limit_key: str = field(default="", metadata=_TEXT)
+    batch_id: UUID | None = field(default=None, metadata=_UUID)
+    next_steps: Sequence[dict[str, Any]] = field(default=(), metadata=_JSONB)
 
     @property
     def attempts(self) -> int:
@@ -58,20 +62,7 @@ class NewRun:
         return 0
 
 
-_TYPES = {
-    "int": "int",
-    "str": "text",
-    "str | None": "text",
-    "UUID": "uuid",
-    "UUID | None": "uuid",
-    "int | None": "bigint",
-    "timedelta": "interval",
-    "timedelta | None": "interval",
-    "datetime | None": "timestamptz",
-    "dict[str, Any]": "jsonb",
-    "Sequence[dict[str, Any]]": "jsonb",
-}
-_VALUES = {value.name: _TYPES[str(value.type)] for value in fields(NewRun)}
+_VALUES: Final[dict[str, str]] = {value.name: value.metadata["sql"] for value in fields(NewRun)}
 _NOW = "statement_timestamp()"
 #: The columns that are made of the values; the others are the values.
 _MADE = {

@@ -14,7 +14,7 @@ from project.tasks.declaration import declaration_of
 from project.tasks.errors import OtherWayError, ResultTimeout, ResultUnavailable, TaskFailed, WaitInTask
 from project.tasks.models import TaskRun
 from project.tasks.sending.in_task import is_in_task
-from project.tasks.sending.publication import awaits_commit
+from project.tasks.sending.outbox import awaits_commit
 from project.tasks.sending.refused import COMPOSED, Refused
 from project.values.deadline import Deadline
 from project.values.text import error_text

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from dramatiq import Message
 
 from project.broker.service import BROKER_ERRORS, broker
 from project.database.locks import unlocked
@@ -19,8 +21,6 @@ from project.tasks.models import TaskRun
 from project.tasks.sending.due_queues import due_queues
 from project.tasks.sending.insert import NewRun
 from project.tasks.sending.last_chances import broker_queue
-from project.tasks.sending.message import Message
-from project.tasks.sending.publication import on_commit
 from project.tasks.sending.slots import has_room, lock_slots, take_slots, waiting_keys_with_room
 from project.tasks.sending.unique import admit_waiting
 
@@ -39,7 +39,7 @@ def publish_on_commit(runs: Sequence[NewRun | TaskRun]) -> None:
     it has published them, `reconciliation` finds that the broker does not hold their messages.
     """
     if runs:
-        on_commit(runs, _publish_now)
+        _on_commit(runs, _publish_now)
 
 
 def _publish_now(runs: Sequence[NewRun | TaskRun]) -> None:
@@ -65,7 +65,7 @@ def admit(key: str, *, have_waited: bool = True) -> None:
         lock_slots(key)
         runs = take_slots(key)
         if runs:
-            on_commit(runs, partial(_hand_over, at_front=have_waited))
+            _on_commit(runs, partial(_hand_over, at_front=have_waited))
 
 
 def fill_slots() -> None:
@@ -73,6 +73,38 @@ def fill_slots() -> None:
     admit_waiting()
     for key in waiting_keys_with_room():
         admit(key)
+
+
+def awaits_commit(run_id: UUID) -> bool:
+    """Tell whether a run was sent in the current transaction, so that no worker can see it yet."""
+    publications = [hook[1] for hook in connection.run_on_commit if isinstance(hook[1], _Publication)]
+    return any(run.id == run_id for publication in publications for run in publication.runs)
+
+
+@dataclass
+class _Publication:
+    """Runs that are published together once their transaction has committed."""
+
+    runs: list[NewRun | TaskRun]
+    publish: Callable[[Sequence[NewRun | TaskRun]], None]
+
+    def __call__(self) -> None:
+        """Publish them."""
+        self.publish(self.runs)
+
+
+def _on_commit(runs: Sequence[NewRun | TaskRun], publish: Callable[[Sequence[NewRun | TaskRun]], None]) -> None:
+    """Call `publish` with the runs after the commit.
+
+    Sends in one transaction share one publication, so that a loop of sends is one pipeline.
+    """
+    registered = connection.run_on_commit
+    last = registered[-1] if registered else None
+    if last and isinstance(last[1], _Publication) and last[0] == set(connection.savepoint_ids):
+        last[1].runs.extend(runs)
+    else:
+        # Robust: the transaction is committed, so the sender must not be told that it failed.
+        transaction.on_commit(_Publication(list(runs), publish), robust=True)
 
 
 def _hand_over(runs: Sequence[NewRun | TaskRun], *, at_front: bool = False) -> None:
@@ -91,26 +123,36 @@ def _hand_over(runs: Sequence[NewRun | TaskRun], *, at_front: bool = False) -> N
 def message_of(run: NewRun | TaskRun, *, at_front: bool = False) -> Message[Any]:
     """Build the message of a run's next attempt.
 
+    Args:
+        run: The run.
+        at_front: Let it overtake what waits in the broker's queue; what had started when its worker died always does.
+    """
+    return Message(**parts_of_message(run, at_front=at_front))
+
+
+def parts_of_message(run: NewRun | TaskRun, *, at_front: bool = False) -> dict[str, Any]:
+    """Return what the message of a run's next attempt consists of.
+
     The broker's own id is derived from the run and the attempt, so that publishing one attempt twice
     stores one payload, and the broker can be asked whether it still holds it.
 
     Args:
         run: The run.
-        at_front: Let it overtake what waits in the broker's queue; what had started when its worker died always does.
+        at_front: See `message_of`.
     """
     options: dict[str, Any] = {"redis_message_id": redis_message_id(run.id, run.attempts), "attempt": run.attempts}
     if run.priority:
         options["priority"] = run.priority
     if at_front or run.deaths:
         options["front"] = True
-    return Message(
-        queue_name=broker_queue(run.queue, deaths=run.deaths),
-        actor_name=run.task,
-        args=(),
-        kwargs=run.arguments,
-        options=options,
-        message_id=str(run.id),
-    )
+    return {
+        "queue_name": broker_queue(run.queue, deaths=run.deaths),
+        "actor_name": run.task,
+        "args": (),
+        "kwargs": run.arguments,
+        "options": options,
+        "message_id": str(run.id),
+    }
 
 
 def redis_message_id(run_id: UUID, attempts: int) -> str:

@@ -19,7 +19,7 @@ from project.tasks.sending.expiry import LAST_START, last_starts
 from project.tasks.sending.insert import NewRun, insert_runs, insert_unless_unfinished
 from project.tasks.sending.message import Message
 from project.tasks.sending.options import Options
-from project.tasks.sending.outbox import message_of, publish_on_commit
+from project.tasks.sending.outbox import parts_of_message, publish_on_commit
 from project.values.ids import uuid7
 
 _NO_TIME = timedelta(0)
@@ -46,7 +46,7 @@ def send_runs(
     if all(call.task.durable for call in calls):
         cause = options.cause or current_cause()
         rows = [_row(call, options, cause=cause, **columns) for call in calls]
-        return [message_of(run) for run in _keep(rows, or_wait=or_wait)]
+        return [Message(**parts_of_message(run)) for run in _keep(rows, or_wait=or_wait)]
     if any(call.task.durable for call in calls):
         raise ValueError("Send durable and other tasks apart: only durable ones share the transaction.")
     return _send_fast(calls, options)
