@@ -1,4 +1,4 @@
-"""The rows that keep the promise: runs, their failed attempts, and the processes that run them."""
+"""The rows that keep the promise: runs and their failed attempts."""
 
 from datetime import timedelta
 from typing import ClassVar
@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from project.tasks.operator_models import BulkRetry, OperatorAction, PausedQueue
+from project.tasks.operator_models import BulkRetry, OperatorAction, PausedQueue, TaskBatch, Worker
 from project.values.ids import uuid7
 
 __all__ = ["BulkRetry", "OperatorAction", "PausedQueue", "TaskAttempt", "TaskBatch", "TaskRun", "Worker"]
@@ -83,7 +83,7 @@ class TaskRun(models.Model):
     waits_for_key = models.CharField(  # noqa: DJ001 (absent is not empty here)
         max_length=200, null=True, blank=True, help_text="Not published before this unique key is free."
     )
-    batch = models.ForeignKey("TaskBatch", null=True, blank=True, on_delete=models.SET_NULL, db_index=False)
+    batch = models.ForeignKey(TaskBatch, null=True, blank=True, on_delete=models.SET_NULL, db_index=False)
     next_steps = models.JSONField(default=list, blank=True, help_text="What a chain sends when this run succeeds.")
     limit_key = models.CharField(
         max_length=200, blank=True, default="", db_default="", help_text="The limit whose slot it needs."
@@ -224,55 +224,3 @@ class TaskAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number}: {self.error_type}"
-
-
-class Worker(models.Model):
-    """A living worker or scheduler process; one that stops beating is presumed dead."""
-
-    class Kind(models.TextChoices):
-        """What the process does."""
-
-        WORKER = "worker", "worker"
-        SCHEDULER = "scheduler", "scheduler"
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    kind = models.CharField(max_length=10, choices=Kind.choices)
-    hostname = models.CharField(max_length=150)
-    pid = models.PositiveIntegerField()
-    queues: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list)
-    threads = models.PositiveIntegerField(default=1)
-    started_at = models.DateTimeField(db_default=Now())
-    beat_at = models.DateTimeField(db_default=Now())
-    listening_since = models.DateTimeField(
-        db_default=Now(),
-        help_text="Since when it beats without a gap: only then may it judge the silence of others.",
-    )
-
-    class Meta:
-        ordering = ("kind", "hostname", "pid")
-
-    def __str__(self) -> str:
-        return f"{self.hostname}:{self.pid}"
-
-
-class TaskBatch(models.Model):
-    """Runs sent together; when the last has ended, one callback is sent."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.CharField(max_length=100, blank=True)
-    total = models.PositiveIntegerField()
-    created_at = models.DateTimeField(db_default=Now())
-    finished_at = models.DateTimeField(null=True, blank=True)
-    then = models.JSONField(null=True, blank=True, help_text="The call sent when every member has succeeded.")
-    on_failure = models.JSONField(null=True, blank=True, help_text="The call sent when a member has not.")
-    callback_id = models.UUIDField(null=True, blank=True, help_text="The run of the callback that was sent.")
-
-    class Meta:
-        ordering = ("-id",)
-        verbose_name_plural = "batches"
-        indexes: ClassVar[list[models.Index]] = [
-            models.Index(fields=["id"], name="batch_open", condition=Q(finished_at__isnull=True)),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.name or 'batch'} {self.id}"

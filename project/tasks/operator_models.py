@@ -1,4 +1,4 @@
-"""The rows of what operators do: bulk retries, paused queues, and the record of it all."""
+"""The rows around the runs, for operators to see and to change: processes, batches, bulk retries, pauses, the audit."""
 
 from typing import Any, ClassVar
 
@@ -7,6 +7,58 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from project.values.ids import uuid7
+
+
+class Worker(models.Model):
+    """A living worker or scheduler process; one that stops beating is presumed dead."""
+
+    class Kind(models.TextChoices):
+        """What the process does."""
+
+        WORKER = "worker", "worker"
+        SCHEDULER = "scheduler", "scheduler"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    hostname = models.CharField(max_length=150)
+    pid = models.PositiveIntegerField()
+    queues: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list)
+    threads = models.PositiveIntegerField(default=1)
+    started_at = models.DateTimeField(db_default=Now())
+    beat_at = models.DateTimeField(db_default=Now())
+    listening_since = models.DateTimeField(
+        db_default=Now(),
+        help_text="Since when it beats without a gap: only then may it judge the silence of others.",
+    )
+
+    class Meta:
+        ordering = ("kind", "hostname", "pid")
+
+    def __str__(self) -> str:
+        return f"{self.hostname}:{self.pid}"
+
+
+class TaskBatch(models.Model):
+    """Runs sent together; when the last has ended, one callback is sent."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=100, blank=True)
+    total = models.PositiveIntegerField()
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True, blank=True)
+    then = models.JSONField(null=True, blank=True, help_text="The call sent when every member has succeeded.")
+    on_failure = models.JSONField(null=True, blank=True, help_text="The call sent when a member has not.")
+    callback_id = models.UUIDField(null=True, blank=True, help_text="The run of the callback that was sent.")
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name_plural = "batches"
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["id"], name="batch_open", condition=Q(finished_at__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name or 'batch'} {self.id}"
 
 
 class BulkRetry(models.Model):
