@@ -20,7 +20,7 @@ def this_connection() -> DatabaseWrapper:
 
 
 def new_connection(session: Session) -> DatabaseWrapper:
-    """Return a connection that is nobody's yet; it connects when it is used.
+    """Return a connection that no thread uses yet; it connects when it is used.
 
     Args:
         session: How its session is set, beside what holds for the whole process.

@@ -56,7 +56,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return self._held.raw
 
     def discard(self) -> None:
-        """Close the connection for good: nobody can tell any more what state it is in."""
+        """Close the connection and do not give it back to the pool: nobody knows what state it is in."""
         self._is_spoilt = True
         self.close()
 
@@ -66,7 +66,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.own_pool.close()
 
     def set_autocommit(self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False) -> None:
-        """Begin or end a transaction; where a session is not one's own, each transaction is set instead."""
+        """Begin or end a transaction; where sessions are shared, each transaction makes the settings."""
         super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
         if not (autocommit or settings.DATABASE_KEEPS_SESSIONS) and self.session.settings:
             with self.wrap_database_errors:
@@ -82,7 +82,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.own_pool.give_back(held, is_spoilt=self._is_spoilt)
 
     def _execute_in_transaction(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        """Execute a statement in a transaction, because only a transaction can be set."""
+        """Execute a statement in a transaction, because settings can be made for nothing else behind such a pooler."""
         if self.in_atomic_block or not self.get_autocommit() or not self.session.settings:
             return execute(sql, params, many, context)
         with transaction.atomic(using=self.alias):

@@ -1,4 +1,4 @@
-"""Changing only what nobody else is changing: whoever looks after all rows must not wait for one."""
+"""Changing only rows that nobody else is changing: what looks after all rows must not wait for one of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Doing something for each of many, where one that is bad must not stop the others."""
+"""Doing something for each of many, where one that fails must not stop the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def one_by_one(what: str, each: Iterable[T], do: Callable[[T], int]) -> int:
-    """Do something for each, those after a failure included; return the sum of what was done.
+    """Do something for each, also for those after one that failed; return the sum of what was done.
 
     Args:
         what: What one of them is called.

@@ -1,4 +1,4 @@
-"""The database connections of one process: few, alive, and each as it was.
+"""The database connections of one process: few, alive, and none as its last user left it.
 
 Not `psycopg_pool`: it pauses one second, then two, then four after each connection that it finds broken, so that
 after a restart of the server the first requests of an idle process fail; it reconnects with the same growing pauses
@@ -143,7 +143,7 @@ class Pool:
         """Return an idle connection, the one used last first, or None once there is room for a new one."""
         with self._changed:
             while True:
-                # What was lent once is never used by those who do not lend: their statements must not fail of it.
+                # What was lent to a task is never used by the machinery: whatever the task did must not harm it.
                 fit = [held for held in self._idle if held.session.is_lent == session.is_lent]
                 best = next((held for held in reversed(fit) if held.session == session), fit[-1] if fit else None)
                 if best is not None:
@@ -165,7 +165,7 @@ class Pool:
         except BaseException:
             self._make_room()
             raise
-        # A thread that ends without closing its connection must not take its place along.
+        # The place of a connection whose thread ended without closing it is free again.
         self._places[held] = weakref.finalize(held, self._make_room)
         self._places[held].atexit = False
         if not self._is_set(held, session):

@@ -70,7 +70,16 @@ def report_progress(fraction: float, note: str = "") -> None:
 
 @contextmanager
 def running_as(claim: Claim, *, time_limit: timedelta, give_up: Callable[[], object]) -> Iterator[None]:
-    """Make the claimed run the current one, and let it be interrupted."""
+    """Make the claimed run the current one while the block runs, and let the block be interrupted.
+
+    Args:
+        claim: The run.
+        time_limit: How long the block may run.
+        give_up: Called right before the process is ended because the block does not end.
+
+    Raises:
+        Interrupt: Whatever the block was interrupted with.
+    """
     with interrupts.allowed(str(claim.run_id), time_limit=time_limit, give_up=give_up) as running:
         token = _context.set(RunContext(claim.run_id, claim.attempt, running))
         try:

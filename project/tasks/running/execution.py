@@ -78,7 +78,7 @@ def _run_durable(task: Declaration, message: dramatiq.Message[Any]) -> None:
 
 
 def _let_next_start(key: str) -> None:
-    # A success that is not written yet still occupies the slot.
+    # A success that is not written yet still has the slot.
     group_commit.flush()
     try:
         insist(lambda: admit(key))
@@ -97,7 +97,7 @@ def _run_fast(task: Declaration, message: dramatiq.Message[Any]) -> Any:
         give_up = partial(_make_dead, message)
         with interrupts.allowed(message.message_id, time_limit=task.policy.time_limit, give_up=give_up):
             result = task.function(**_fitting(task, task.signature.named(message.args, message.kwargs)))
-        # Only a pipeline has a use for it: there is no row to keep a result in.
+        # There is no row to keep a result in, so only a pipeline has a use for it.
         return json.loads(task.signature.result_to_json(result)) if message.options.get("pipe_target") else None
 
 

@@ -93,7 +93,11 @@ class Interrupts:
             return True
 
     def stuck(self, *, after: timedelta) -> list[Running]:
-        """Return what still runs so long after its time limit."""
+        """Return what still runs so long after its time limit.
+
+        Args:
+            after: How long.
+        """
         latest = time.monotonic() - after.total_seconds()
         with self._lock:
             return [running for running in self._running.values() if running.deadline < latest]

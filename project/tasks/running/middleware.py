@@ -1,4 +1,4 @@
-"""What connects Dramatiq's worker to the rows: which message a thread is about to run, and dead letters."""
+"""What Dramatiq's worker tells of: which message a thread is about to run, and messages that were rejected."""
 
 from __future__ import annotations
 

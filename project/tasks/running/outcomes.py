@@ -59,7 +59,7 @@ def record_success(claim: Claim, result: str, *, policy: Policy) -> None:
     except Exception as error:
         if _is_left_to_others(error):
             raise
-        # Nothing of the success is written then, and its later steps are kept: a retry goes on with them.
+        # Nothing of the success was written, and the run still has its next steps: a retry goes on with them.
         reason = PermanentError(f"It succeeded, but its next step cannot be sent: {_in_a_line(error, claim)}")
         record_failure(claim, reason, policy=policy)
 
@@ -105,7 +105,7 @@ def _fail(claim: Claim, error: BaseException, described: Described, decide: Call
         decide(run)
         run.error_type = described.error_type
         run.save()
-        # A peer may say "later" ten thousand times; the run says how often.
+        # A task may put itself off ten thousand times; the run counts them, and keeps no attempt for each.
         if not isinstance(error, RetryLater):
             _keep_attempt(run, claim)
     return str(run.state)
@@ -128,7 +128,7 @@ def _decide(run: Any, error: BaseException, *, policy: Policy) -> None:
 def _postpone(run: Any, error: Postponed, *, policy: Policy) -> timedelta | None:
     was_misfit, is_misfit = run.error_type == Misfit.__name__, isinstance(error, Misfit)
     if run.postponed_since is None or was_misfit != is_misfit:
-        # A peer that says wait, and a roll-out, have each their own time.
+        # To wait for another system and to wait for a roll-out have a limit each.
         run.postponed_since = run.now
     run.postponements += 1
     so_far = run.now - run.postponed_since

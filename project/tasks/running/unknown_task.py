@@ -48,7 +48,7 @@ class UnknownTask(dramatiq.Actor[..., Any]):
 
 
 class _NoSignature(TaskSignature):
-    """Fits no arguments."""
+    """A signature that fits no arguments."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name, fn=_unknown)

@@ -1,4 +1,4 @@
-"""What is to be done for runs beside running them: one cheap question finds out whether anything is."""
+"""What any living process does for all of them, and the one cheap question whether there is anything to do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Duty:
-    """Something that any one living process does for all.
+    """Something that must be done by one process, whichever it is.
 
     Args:
         name: What the logs call it.
@@ -43,8 +43,8 @@ def _relay() -> None:
         pass
 
 
-# An index is searched for the time at which the statement came in, but not for the running clock's, which changes
-# from row to row: then every row that waits would be looked at.
+# The conditions compare with the time at which the statement came in, for which PostgreSQL searches an index. The
+# running clock changes from row to row: it would have to look at every row that waits.
 #: In the order in which they are done.
 DUTIES = (
     Duty(
@@ -118,7 +118,7 @@ def what_is_due() -> tuple[list[Duty], timedelta | None]:
 
 
 class Duties:
-    """One process's share in the duties, each tried alone."""
+    """Does the duties that are due, each by itself, and remembers which of them fail."""
 
     def __init__(self) -> None:
         self._failing: dict[str, str] = {}

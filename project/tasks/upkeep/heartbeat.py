@@ -89,7 +89,7 @@ def look_after_claims() -> None:
     here = executing_here()
     for run_id, attempts, is_cancelled in claimed:
         if run_id not in here:
-            # Under the same number only: a later attempt may have begun since.
+            # Of this attempt only: a later one may have begun meanwhile.
             free_runs(TaskRun.objects.filter(id=run_id, attempts=attempts, worker_id=this_worker.id))
         elif is_cancelled:
             interrupts.interrupt(str(run_id), TaskCancelled)

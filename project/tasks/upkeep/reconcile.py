@@ -1,4 +1,4 @@
-"""Compares the runs that wait at the broker with the messages that are there, at a cost that no backlog raises.
+"""Compares the runs that wait at the broker with the messages that are there; a backlog does not make that dearer.
 
 One process at a time has the turn, every five seconds. It looks at the newest queued runs, whose sender may have died
 before it published them, and at the next few of all the others. Everything is compared, as fast as that goes, only
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 SETTLE = timedelta(seconds=5)
 #: The same while messages were certainly lost: publishing one twice does no harm.
 SETTLE_IN_A_HURRY = timedelta(seconds=1)
-#: How often some process compares: a message that is lost is missed within two turns at the most.
+#: How often some process compares: a lost message is missed within seconds, unless it was one of a long backlog.
 TURN_EVERY = timedelta(seconds=5)
 #: For so long after a loss there is a turn every second, for what was published meanwhile.
 HURRY_FOR = timedelta(seconds=5)
@@ -127,7 +127,7 @@ def _some_of(queued: QuerySet[TaskRun], *, order: str) -> list[_Queued]:
 def _publish_lost(runs: Sequence[_Queued]) -> None:
     lost = list(_lost(runs))
     for start in range(0, len(lost), _PUBLISHED_TOGETHER):
-        # One that was claimed since then has rightly no message any more.
+        # A run that was claimed meanwhile has no message any more, and needs none.
         ids = lost[start : start + _PUBLISHED_TOGETHER]
         still_queued = TaskRun.objects.filter(id__in=ids, state=TaskRun.State.QUEUED).order_by("id").only(*_COLUMNS)
         broker().enqueue_many([message_of(run) for run in still_queued])

@@ -1,4 +1,4 @@
-"""Room for a worker's connections."""
+"""Connections enough for a worker: its pool is never too small for its threads."""
 
 from collections.abc import Iterator
 
