@@ -1,6 +1,7 @@
 """Delayed messages wait in Redis until they are due, whatever becomes of the worker."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from dramatiq.common import current_millis
@@ -56,3 +57,16 @@ def test_a_message_with_a_time_in_the_wrong_queue_waits_too(broker: ServiceBroke
 
     assert stored(broker) == 0
     assert stored(broker, "default.DQ") == 1
+
+
+def test_a_message_that_is_delayed_for_ever_holds_up_no_other(
+    own_broker: ServiceBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("project.broker.delays.MESSAGE_WAIT", timedelta(milliseconds=20))
+    delays = make_consumer(own_broker, "default.DQ")
+    own_broker.enqueue(make_message(), delay=10**17)
+
+    assert next(delays) is None
+    own_broker.enqueue(make_message(), delay=0)
+    next(delays)
+    assert stored(own_broker) == 1

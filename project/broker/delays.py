@@ -35,8 +35,7 @@ class DelayConsumer(QueueConsumer):
             return None
         self._park(self._take(MOST_DELAYED_TOGETHER))
         if wait := self._move_due():
-            wait = max(DUE_LOOK_AT_MOST_EVERY, min(MESSAGE_WAIT, wait))
-            self._wait_for_message(wait=wait, count=MOST_DELAYED_TOGETHER)
+            self._wait_for_message(wait=max(DUE_LOOK_AT_MOST_EVERY, wait), count=MOST_DELAYED_TOGETHER)
         return None
 
     def _wait_for_stop(self) -> None:
@@ -54,12 +53,14 @@ class DelayConsumer(QueueConsumer):
             self._scripts.run("park", self._scripts.broker_id, self.queue_name, *parked)
 
     def _move_due(self) -> timedelta:
-        """Move what is due to its queue, and return how long it is until there is more."""
+        """Move what is due to its queue, and return how long to wait until looking again."""
         milliseconds, *due = self._scripts.run("due", self._scripts.broker_id, self.queue_name, MOST_DELAYED_TOGETHER)
         for pair in zip(due[::2], due[1::2], strict=True):
             if message := self._read(*pair):
                 self._move(message)
-        return MESSAGE_WAIT if milliseconds < 0 else timedelta(milliseconds=milliseconds)
+        # Compared as numbers: what somebody delayed for ever is beyond any timedelta.
+        longest = MESSAGE_WAIT // timedelta(milliseconds=1)
+        return timedelta(milliseconds=milliseconds if 0 <= milliseconds < longest else longest)
 
     def _move(self, delayed: Message[Any]) -> None:
         message = delayed.copy(queue_name=q_name(self.queue_name))
