@@ -7,9 +7,9 @@ from typing import Final
 from scheduler.crontab import fires
 from scheduler.models import Schedule, Tick
 
-#: Up to here a tick is on time.
+#: Up to here a tick is on time: cron text has no finer unit than a minute, and nobody notices a second.
 ON_TIME: Final = timedelta(seconds=1)
-#: Later than this, the ticks that were missed become one.
+#: Later than this, the ticks that were missed become one: the shortest interval that cron text can say.
 COALESCE_AFTER: Final = timedelta(seconds=60)
 #: A longer outage is counted only this far: five weeks of minutes.
 MOST_COUNTED: Final = 50_000

@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 #: Workers look for what is due twice as often; the scheduler does so for when there are none.
 DUTIES_EVERY: Final = timedelta(seconds=2)
+#: Seconds, within the 2 s in which the process promises to end.
 #: A transaction that hangs is rolled back by the end of the process: its tick stays due and is sent by another.
 STOP_SECONDS: Final = 1.5
 #: What a session may take before PostgreSQL frees what it holds, for a process that hangs or is stopped.

@@ -12,6 +12,7 @@ MONTH_NAMES = (
 )  # fmt: skip
 WEEKDAY_NAMES = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 ORDINALS = {"2": "nd", "3": "rd"}
+#: Times of day that are listed one by one; more would not be read.
 MOST_TIMES = 6
 
 

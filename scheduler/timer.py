@@ -25,10 +25,12 @@ log = structlog.get_logger(__name__)
 
 #: New and edited schedules, and whatever a wake missed, wait this long at most.
 SWEEP_EVERY: Final = timedelta(seconds=5)
+#: Ticks are kept for months, so that an hour more or less does not matter.
 PRUNE_EVERY: Final = timedelta(hours=1)
-#: Beats of the watchdog without a finished sweep after which the process ends, to be started again.
+#: Beats of the watchdog, one a second, without a finished sweep after which the process ends, to be started again:
+#: six sweeps, and several times what the session's time limits let one statement take.
 STALLED_AFTER: Final = 30
-#: A jump of the machine's clock that the timer must be told of.
+#: Seconds by which the machine's clock must jump for the timer to be told: far more than it is ever adjusted smoothly.
 STEP: Final = 1.0
 
 

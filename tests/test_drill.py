@@ -11,7 +11,7 @@ from project.drill.chaos import Kill
 from project.drill.executions import Execution
 from project.drill.options import Options, add_arguments
 from project.drill.outages import Outage
-from project.drill.report import Report, report
+from project.drill.report import Evidence, Report, report
 
 RUN = uuid4()
 
@@ -28,7 +28,7 @@ def judge(
     unsettled: int = 0,
     end: tuple[str, int] | None = ("succeeded", 0),
 ) -> Report:
-    return report(
+    evidence = Evidence(
         ends={RUN: end} if end else {},
         sent=[RUN],
         executions=executions,
@@ -38,6 +38,7 @@ def judge(
         chaos={},
         most_deaths=3,
     )
+    return report(evidence)
 
 
 def test_a_run_that_was_executed_once_is_fine() -> None:

@@ -22,11 +22,12 @@ from project.drill.tasks import execute, refuse
 from project.tasks import Batch, Cause, caused_by
 from project.values.ids import uuid7
 
-#: Seconds to wait at most for worker processes that live.
+#: Seconds to wait at most for worker processes that live: the longest outage, and time to start again after it.
 _LONGEST_WAIT = 60.0
 #: Seconds to wait for one that executes something; after that an idle one is killed.
 _BUSY_WAIT = 3.0
-#: How many seconds a worker's clock is ahead; the negative ones are behind.
+#: How many seconds a worker's clock is ahead; the negative ones are behind. Less and more than a silence that is
+#: taken for death.
 _SKEWS = (-600, -30, 30, 600)
 
 

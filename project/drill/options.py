@@ -39,15 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     numbers = {
         "--tasks": (2000, "how many durable runs are sent"),
         "--kills": (20, "how many worker processes are killed; the rest of the chaos follows from it"),
-        "--processes": (4, "worker processes"),
-        "--threads": (8, "threads of each"),
+        "--processes": (4, "how many worker processes"),
+        "--threads": (8, "how many threads each of them has"),
         "--milliseconds": (100, "how long a run takes on average"),
-        "--seed": (0, "of the random numbers"),
+        "--seed": (0, "the seed of the random numbers: the same seed, the same chaos"),
     }
     for name, (default, text) in numbers.items():
         parser.add_argument(name, type=int, default=default, help=f"{text} (%(default)s)")
     parser.add_argument(
-        "--patience", type=float, default=90.0, help="seconds without progress after which runs are lost (%(default)s)"
+        "--patience",
+        type=float,
+        default=90.0,
+        help="count runs as lost after so many seconds without progress (%(default)s)",
     )
     parser.add_argument(
         "--configured",

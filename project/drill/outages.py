@@ -19,8 +19,9 @@ from project.drill.tasks import QUEUE
 from project.embedded.server import Server
 from project.tasks.models import TaskRun
 
-#: Longer than it takes until a silent process is presumed dead.
+#: Seconds, from and to: longer than it takes until a silent process is presumed dead, which is 10 s.
 _LONG = (12.0, 16.0)
+#: Seconds, from and to: short enough that nobody is presumed dead, long enough for every connection to notice.
 _SHORT = (1.0, 4.0)
 
 

@@ -16,6 +16,7 @@ from project.embedded.spawn import signal_when_parent_dies
 from project.environment import BASE_DIR
 from project.tasks.models import Worker
 
+#: How long a process that was told to end may take to finish its runs; the drill's runs last for some 100 ms.
 _DRAIN_SECONDS = 20.0
 #: How long after the second signal a pool may take to end: it drops what it runs.
 _CUT_SECONDS = 5.0

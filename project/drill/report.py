@@ -13,7 +13,8 @@ from project.drill.chaos import Kill
 from project.drill.executions import Execution
 from project.drill.outages import Outage
 
-#: A run is to start again within so many seconds after its worker was killed, 99 times out of 100.
+#: A run is to start again within so many seconds after its worker was killed, 99 times out of 100: 10 s of silence
+#: until a worker is presumed dead, and time to find it and to publish the run.
 RESCUE_SECONDS = 15.0
 
 
@@ -86,18 +87,9 @@ class Report:
         return "\n".join([*(f"{name:<24}{value}" for name, value in lines.items()), *verdict])
 
 
-def report(
-    *,
-    ends: dict[UUID, tuple[str, int]],
-    sent: Sequence[UUID],
-    executions: Sequence[Execution],
-    kills: Sequence[Kill],
-    outages: Sequence[Outage],
-    unsettled: int,
-    chaos: dict[str, int],
-    most_deaths: int,
-) -> Report:
-    """Judge a drill.
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a drill leaves behind to be judged by.
 
     Args:
         ends: The state and the deaths of each run that there is a row of.
@@ -109,32 +101,66 @@ def report(
         chaos: What was done, and how often.
         most_deaths: After so many deaths a run is poison.
     """
-    killed = {kill.pid: kill.at for kill in kills}
-    histories = _histories(executions)
+
+    ends: dict[UUID, tuple[str, int]]
+    sent: Sequence[UUID]
+    executions: Sequence[Execution]
+    kills: Sequence[Kill]
+    outages: Sequence[Outage]
+    unsettled: int
+    chaos: dict[str, int]
+    most_deaths: int
+
+
+def report(evidence: Evidence) -> Report:
+    """Judge a drill."""
+    killed = {kill.pid: kill.at for kill in evidence.kills}
+    histories = _histories(evidence.executions)
     again = [pair for history in histories.values() for pair in pairwise(history)]
-    rescued = [(killed[before.pid], after.began_at) for before, after in again if _explains(before, after, killed)]
-    rescues = sorted(_seconds_in_service(*rescue, outages=outages) for rescue in rescued)
-    done = {execution.run_id for execution in executions if execution.outcome == "done"}
-    succeeded = [run_id for run_id in sent if ends.get(run_id, ("", 0))[0] == "succeeded" and run_id in done]
-    poison = [run_id for run_id in sent if ends.get(run_id, ("", 0)) == ("dead", most_deaths)]
-    began = min((execution.began_at for execution in executions), default=0.0)
-    seconds = max((execution.ended_at or 0.0 for execution in executions), default=0.0) - began
+    rescues = _rescues(again, killed, outages=evidence.outages)
+    succeeded, poison = _succeeded(evidence), _poison(evidence)
+    seconds = _seconds(evidence.executions)
     return Report(
-        sent=len(sent),
-        succeeded=len(succeeded),
-        poison=len(poison),
-        lost=len(sent) - len(succeeded) - len(poison),
+        sent=len(evidence.sent),
+        succeeded=succeeded,
+        poison=poison,
+        lost=len(evidence.sent) - succeeded - poison,
         more_than_once=sum(len(history) > 1 for history in histories.values()),
         unexplained=len({before.run_id for before, after in again if not _explains(before, after, killed)}),
         concurrent=sum(_overlap(history, killed) for history in histories.values()),
-        unsettled=unsettled,
+        unsettled=evidence.unsettled,
         rescues=len(rescues),
         rescue_p50=_quantile(rescues, 0.5),
         rescue_p99=_quantile(rescues, 0.99),
         seconds=seconds,
-        throughput=len(executions) / seconds if seconds > 0 else 0.0,
-        chaos=chaos,
+        throughput=len(evidence.executions) / seconds if seconds > 0 else 0.0,
+        chaos=evidence.chaos,
     )
+
+
+def _succeeded(evidence: Evidence) -> int:
+    """Count the runs whose row says so and whose execution was written down as well."""
+    done = {execution.run_id for execution in evidence.executions if execution.outcome == "done"}
+    rows = {run_id for run_id, (state, _) in evidence.ends.items() if state == "succeeded"}
+    return sum(run_id in rows and run_id in done for run_id in evidence.sent)
+
+
+def _poison(evidence: Evidence) -> int:
+    return sum(evidence.ends.get(run_id) == ("dead", evidence.most_deaths) for run_id in evidence.sent)
+
+
+def _rescues(
+    again: Sequence[tuple[Execution, Execution]], killed: dict[int, float], *, outages: Sequence[Outage]
+) -> list[float]:
+    """Return how many seconds each run whose worker was killed waited for its next start, in ascending order."""
+    rescued = [(killed[before.pid], after.began_at) for before, after in again if _explains(before, after, killed)]
+    return sorted(_seconds_in_service(*rescue, outages=outages) for rescue in rescued)
+
+
+def _seconds(executions: Sequence[Execution]) -> float:
+    """Return how long it took from the first begin to the last end."""
+    began = min((execution.began_at for execution in executions), default=0.0)
+    return max((execution.ended_at or 0.0 for execution in executions), default=0.0) - began
 
 
 def _histories(executions: Sequence[Execution]) -> dict[UUID, list[Execution]]:

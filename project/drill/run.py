@@ -17,7 +17,7 @@ from project.drill.chaos import Chaos
 from project.drill.options import Options
 from project.drill.outages import Outage, Outages
 from project.drill.processes import Processes
-from project.drill.report import Report, report
+from project.drill.report import Evidence, Report, report
 from project.drill.tasks import execute
 from project.embedded.server import Server
 from project.tasks.models import TaskBatch, TaskRun
@@ -25,7 +25,7 @@ from project.tasks.policy import MAX_DEATHS
 from project.tasks.running.database import insist
 from project.values.ids import uuid7
 
-#: So many runs wait at most, so that the work lasts as long as the chaos.
+#: So many runs wait at most, so that the work lasts as long as the chaos: some seconds' worth for the default pool.
 BACKLOG = 300
 
 
@@ -130,7 +130,7 @@ def _send(milliseconds: int) -> UUID:
 
 def _judge(sent: Sequence[UUID], chaos: Chaos, *, outages: Sequence[Outage]) -> Report:
     runs = TaskRun.objects.filter(task=execute.actor_name).values_list("id", "state", "deaths")
-    return report(
+    evidence = Evidence(
         ends={run_id: (state, deaths) for run_id, state, deaths in runs},
         sent=sent,
         executions=executions.recorded(),
@@ -140,6 +140,7 @@ def _judge(sent: Sequence[UUID], chaos: Chaos, *, outages: Sequence[Outage]) -> 
         chaos=chaos.done,
         most_deaths=MAX_DEATHS,
     )
+    return report(evidence)
 
 
 def _say(options: Options, text: str) -> None:

@@ -22,6 +22,7 @@ COLUMNS: Final = (
     "finished_at", "source", "user_id", "request_id", "schedule", "parent_id", "batch_id", "error_type", "error",
     "fingerprint", "arguments", "result", "traceback",
 )  # fmt: skip
+#: Rows that are read at once: some megabytes, if their tracebacks are long.
 _CHUNK = 1000
 
 Row = dict[str, Any]

@@ -1,5 +1,7 @@
 """Retrying all runs that match a filter: how many, how fast, and when to stop."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -10,6 +12,8 @@ from project.desk.admin.forms import BulkRetryForm
 from project.desk.admin.listing import address_of, filter_of
 from project.desk.admin.read_only import ReadOnlyAdmin, require_repair
 from project.desk.admin.repair import CONFIRM
+from project.tasks.models import BulkRetry
+from project.tasks.repair.audit import Operator
 from project.tasks.repair.bulk import start_bulk_retry, what_to_retry
 from project.tasks.repair.filters import RunFilter
 
@@ -30,16 +34,8 @@ def retry_all(admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
         messages.error(request, str(error))
         return redirect(back)
     form = BulkRetryForm(request.POST if request.method == "POST" else None)
-    if form.is_valid():
-        share = form.cleaned_data["max_error_percent"] / 100
-        chosen = {"rate": form.cleaned_data["rate"], "reason": form.cleaned_data["reason"]}
-        try:
-            bulk = start_bulk_retry(which, max_error_share=share, by=operator, **chosen)
-        except ValueError as error:
-            messages.error(request, str(error))
-        else:
-            messages.success(request, "The bulk retry has begun; a worker or scheduler carries it on.")
-            return redirect("admin:tasks_bulkretry_change", bulk.id)
+    if form.is_valid() and (bulk := _start(request, which, form.cleaned_data, by=operator)):
+        return redirect("admin:tasks_bulkretry_change", bulk.id)
     context = admin.page(
         request,
         "Retry all that match",
@@ -52,6 +48,17 @@ def retry_all(admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
         back=back,
     )
     return TemplateResponse(request, CONFIRM, context)
+
+
+def _start(request: HttpRequest, which: RunFilter, chosen: dict[str, Any], *, by: Operator) -> BulkRetry | None:
+    share = chosen["max_error_percent"] / 100
+    try:
+        bulk = start_bulk_retry(which, rate=chosen["rate"], max_error_share=share, by=by, reason=chosen["reason"])
+    except ValueError as error:
+        messages.error(request, str(error))
+        return None
+    messages.success(request, "The bulk retry has begun; a worker or scheduler carries it on.")
+    return bulk
 
 
 def _titled(which: RunFilter) -> list[tuple[str, str]]:

@@ -20,7 +20,9 @@ from scheduler.models import Schedule
 from scheduler.preview import Fire, preview, utc_text
 from scheduler.reading import describe
 
+#: The exit code for what is rejected, as of argparse.
 REJECTED = 2
+#: Fire times that a preview prints unless it is told how many: a screenful.
 COUNT = 10
 
 

@@ -24,16 +24,17 @@ ACTIONS: Final[dict[str, tuple[Callable[[dict[str, Any]], Answer], str]]] = {
     "show": (read.show_run, "everything about one run"),
     "why": (read.why, "why a run is not running"),
     "queues": (read.list_queues, "what waits in each queue"),
-    "workers": (read.list_workers, "which processes live; exits with 1 if none does"),
-    "check": (read.check, "whether this code fits all stored payloads; exits with 1 if not"),
+    "workers": (read.list_workers, "which processes are alive; exits with 1 if none is"),
+    "check": (read.check, "whether this code can execute every stored run; exits with 1 if not"),
     "send": (repair.send, "send a task"),
     "retry": (repair.retry, "try runs again that have ended without a result"),
-    "discard": (repair.discard, "take dead runs off the list"),
+    "discard": (repair.discard, "take dead runs off the list of what needs attention"),
     "cancel": (repair.cancel, "keep runs from starting, or stop them"),
     "pause": (repair.pause, "start no more runs of a queue"),
     "resume": (repair.resume, "start runs of a queue again"),
     "prune": (repair.prune, "delete history that is old enough"),
 }
+#: Exit codes: a finding or a failure, and, as of argparse, what makes no sense.
 FOUND, WRONG_USAGE = 1, 2
 
 
@@ -48,11 +49,11 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="action", required=True, metavar="|".join(ACTIONS))
         parsers = {name: actions.add_parser(name, help=about) for name, (_, about) in ACTIONS.items()}
         for each in parsers.values():
-            each.add_argument("--json", action="store_true", help="for scripts")
+            each.add_argument("--json", action="store_true", help="print JSON, for scripts")
         for name in ("show", "why"):
             parsers[name].add_argument("id", type=run_id)
         _add_filter(parsers["list"])
-        parsers["list"].add_argument("--limit", type=whole_number, default=20, help="at most so many (20)")
+        parsers["list"].add_argument("--limit", type=whole_number, default=20, help="how many at most (20)")
         _add_send(parsers["send"])
         _add_repairs(parsers)
         _add_queues(parsers)
@@ -88,7 +89,7 @@ class Command(BaseCommand):
 def _add_filter(parser: ArgumentParser) -> None:
     parser.add_argument("--state", choices=TaskRun.State.values)
     parser.add_argument("--since", type=duration, metavar="AGE", help="sent in the past 90s, 15m, 2h, 7d …")
-    parser.add_argument("--until", type=duration, metavar="AGE", help="sent longer ago than that")
+    parser.add_argument("--until", type=duration, metavar="AGE", help="sent longer ago than 90s, 15m, 2h, 7d …")
     parser.add_argument("--ended-before", type=duration, metavar="AGE", help="not ended in the past 90s, 15m …")
     for name in ("batch", "bulk_id", "parent_id"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=run_id, metavar="ID")
@@ -101,7 +102,7 @@ def _add_send(parser: ArgumentParser) -> None:
     parser.add_argument("arguments", nargs="*", type=argument, metavar="name=value")
     parser.add_argument("--delay", type=duration, metavar="TIME", help="not before 90s, 15m, 2h … from now")
     parser.add_argument("--queue", help="another queue")
-    parser.add_argument("--wait", type=duration, metavar="TIME", help="wait for the result so long")
+    parser.add_argument("--wait", type=duration, metavar="TIME", help="wait for the result, for at most 90s, 15m …")
 
 
 def _add_repairs(parsers: dict[str, ArgumentParser]) -> None:
@@ -120,10 +121,18 @@ def _add_repairs(parsers: dict[str, ArgumentParser]) -> None:
 def _add_queues(parsers: dict[str, ArgumentParser]) -> None:
     for name in ("pause", "resume"):
         parsers[name].add_argument("queue")
-    parsers["pause"].add_argument("--reason", required=True, help="what others see")
+    parsers["pause"].add_argument("--reason", required=True, help="why; everybody sees it")
     parsers["pause"].add_argument("--for", type=duration, metavar="TIME", help="resumed by itself after 15m, 2h …")
 
 
 def _add_prune(parser: ArgumentParser) -> None:
-    parser.add_argument("--succeeded-days", type=days, help="keep runs that succeeded so long (setting)")
-    parser.add_argument("--others-days", type=days, help="keep every other run so long (setting)")
+    parser.add_argument(
+        "--succeeded-days",
+        type=days,
+        help="delete runs that succeeded more days ago than this (default: HISTORY_DAYS_SUCCEEDED)",
+    )
+    parser.add_argument(
+        "--others-days",
+        type=days,
+        help="delete other runs that ended more days ago than this (default: HISTORY_DAYS_FAILED)",
+    )
