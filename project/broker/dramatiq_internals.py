@@ -12,24 +12,11 @@ from typing import Any
 
 from dramatiq import Message, Worker
 from dramatiq.broker import Consumer, MessageProxy
-from dramatiq.threading import raise_thread_exception
-from dramatiq.worker import _WorkQueueItem as WorkQueueItem
+from dramatiq.threading import raise_thread_exception as raise_thread_exception  # noqa: PLC0414 - exported
+from dramatiq.worker import _WorkQueueItem
 
-__all__ = [
-    "RELIED_ON",
-    "Reliance",
-    "WorkQueueItem",
-    "consume_only",
-    "consumed_queues",
-    "consumers_of",
-    "failure_of",
-    "give_back",
-    "message_of",
-    "queues_asked_for",
-    "raise_thread_exception",
-    "threads_of",
-    "use_work_queue",
-]
+#: What the worker's queue holds: a message, and what it is sorted by.
+WorkQueueItem = _WorkQueueItem
 
 
 def message_of(message: MessageProxy) -> Message[Any]:
