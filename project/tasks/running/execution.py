@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -156,18 +155,15 @@ def _succeed(task: Declaration, claim: Claim, result: str) -> None:
 
 def _fail(task: Declaration, claim: Claim, error: BaseException) -> None:
     state = record_failure(claim, error, policy=task.policy)
-    said = message_in(error)
-    log.log(*_severity(state), error_type=type(error).__name__, error=said, seconds=_age(claim), exc_info=error)
+    say = log.error if state == "dead" else log.warning
+    say(f"run_{state}", error_type=type(error).__name__, error=message_in(error), seconds=_age(claim), exc_info=error)
 
 
 def _age(claim: Claim) -> float:
     return round(time.monotonic() - claim.begun, 3)
 
 
-def _severity(state: str) -> tuple[int, str]:
-    return (logging.ERROR if state == "dead" else logging.WARNING), f"run_{state}"
-
-
+#: The runs that threads of this process execute, by message id; what belongs to an id tells the threads apart.
 _in_execution: dict[str, object] = {}
 
 
