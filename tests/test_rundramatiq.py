@@ -11,6 +11,7 @@ from dramatiq.broker import get_broker
 from dramatiq.middleware import Middleware
 
 from project.pool.management.commands.rundramatiq import Command
+from project.pool.worker_process import parse
 
 
 def command_line(*arguments: str) -> str:
@@ -57,6 +58,13 @@ def test_the_supervisor_gets_what_concerns_the_pool_and_each_worker_the_rest() -
     assert worker.endswith("--path . --queues a b")
     assert "-m project.pool.worker_process " in worker
     assert "todo.tasks" in worker
+
+
+def test_a_supervisor_of_an_earlier_release_can_start_a_process_of_this_one() -> None:
+    # SIGHUP replaces the processes with the code that is there now, and not the supervisor. It named our broker.
+    earlier = ["--threads", "5", "project.pool.worker_process:load", "todo.tasks", "--path", ".", "--alone"]
+    ours, options = parse(earlier)
+    assert (ours.alone, options.threads, options.modules) == (True, 1, ["todo.tasks"])
 
 
 def test_functions_that_middleware_or_an_option_names_get_processes_of_their_own(serving: None) -> None:

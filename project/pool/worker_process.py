@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> None:
     Args:
         arguments: Ours, and then Dramatiq's own.
     """
-    ours, options = _parse(arguments)
+    ours, options = parse(arguments)
     sys.path[:0] = options.path
     cli.try_block_signals()
     requests = StopRequests()
@@ -47,6 +47,26 @@ def main(arguments: Sequence[str]) -> None:
         log.info("worker_stopping", seconds_for_tasks=options.worker_shutdown_timeout / 1000)
         worker.stop(timeout=options.worker_shutdown_timeout)
         worker.broker.close()
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, argparse.Namespace]:
+    """Read a command line: our options, and Dramatiq's own.
+
+    Dramatiq's first argument, the broker, is not used. Earlier releases had it name a function of ours, and may have
+    started the supervisor that starts this process.
+
+    Args:
+        arguments: Both kinds of options in any order.
+    """
+    parser = argparse.ArgumentParser(prog="worker_process", add_help=False, allow_abbrev=False)
+    parser.add_argument("--max-runs", type=int, default=0)
+    parser.add_argument("--max-memory", type=int, default=0, help="in MiB")
+    parser.add_argument("--alone", action="store_true", help="run what is on its last chance, one after the other")
+    parser.add_argument("--run-fork", help="'module:function'")
+    ours, theirs = parser.parse_known_args(arguments)
+    options = cli.make_argument_parser().parse_args(theirs)
+    options.threads = 1 if ours.alone else options.threads
+    return ours, options
 
 
 def _start_worker(ours: argparse.Namespace, options: argparse.Namespace, connection: SupervisorConnection) -> Worker:
@@ -68,19 +88,6 @@ def _start_worker(ours: argparse.Namespace, options: argparse.Namespace, connect
         log.exception("worker_cannot_start", cure="see whether Redis answers at REDIS_URL")
         sys.exit(cli.RET_CONNECT)
     return worker
-
-
-def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, argparse.Namespace]:
-    """Return our options and Dramatiq's."""
-    parser = argparse.ArgumentParser(prog="worker_process", add_help=False, allow_abbrev=False)
-    parser.add_argument("--max-runs", type=int, default=0)
-    parser.add_argument("--max-memory", type=int, default=0, help="in MiB")
-    parser.add_argument("--alone", action="store_true", help="run what is on its last chance, one after the other")
-    parser.add_argument("--run-fork", help="'module:function'")
-    ours, theirs = parser.parse_known_args(arguments)
-    options = cli.make_argument_parser().parse_args(theirs)
-    options.threads = 1 if ours.alone else options.threads
-    return ours, options
 
 
 def _output() -> io.TextIOWrapper:

@@ -4,8 +4,9 @@ When a process dies, nobody can tell which of the runs in it is to blame: all co
 the same time and so meet again, and with the poisonous one among them the innocent ones would soon be dead too. Only
 what dies while no other run is in its process is certainly to blame.
 
-So the messages of last chances wait in queues of their own, from which the processes of a pool take nothing but in
-processes for that purpose, which run one at a time. A worker outside of a pool runs last chances among the others.
+So the messages of last chances wait in queues of their own. The ordinary processes of a pool do not take from them; the
+pool starts processes that do, and that execute one run at a time. A worker outside of a pool runs last chances among
+the others.
 """
 
 from __future__ import annotations

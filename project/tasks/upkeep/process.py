@@ -13,7 +13,7 @@ from project.broker.broker import ServiceBroker
 from project.tasks.models import Worker
 from project.tasks.running.database import insist, reserve_connections, stopping
 from project.tasks.running.group_commit import group_commit
-from project.tasks.upkeep.roles import Role, consumed_queues
+from project.tasks.upkeep.roles import Role, assign_queues
 from project.tasks.upkeep.threads import UpkeepThreads
 from project.values.text import exception_text
 
@@ -60,7 +60,7 @@ class WorkerProcess(Middleware):
 
     def _sign_on(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:
         reserve_connections(threads=worker.worker_threads)
-        queues = consumed_queues(broker, worker, role=self.role)
+        queues = assign_queues(broker, worker, role=self.role)
         upkeep = UpkeepThreads(kind=Worker.Kind.WORKER, queues=queues, threads=worker.worker_threads)
 
         def start() -> None:

@@ -19,7 +19,7 @@ class Role(Enum):
     LAST_CHANCES = "last chances only"
 
 
-def consumed_queues(broker: ServiceBroker, worker: DramatiqWorker, *, role: Role) -> list[str]:
+def assign_queues(broker: ServiceBroker, worker: DramatiqWorker, *, role: Role) -> list[str]:
     """Have a worker that is about to start consume what its role is.
 
     Args:
