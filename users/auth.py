@@ -18,10 +18,10 @@ class SignedIn(HttpRequest):
 
 
 class Bearer(HttpBearer):
-    """Accepts an access token in the ``Authorization`` header."""
+    """Accepts an access token in the `Authorization` header."""
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
-        """Return the token's user, who also becomes ``request.user``: what the request sends is sent by them."""
+        """Return the token's user, who also becomes `request.user`: what the request sends is sent by them."""
         user, session_id = signed_in(token)
         request.user = user
         request.session_id = session_id  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from project.web.throttle import Window, is_remembered, network_of, remember
 from users.errors import TooManyGuessesError
 from users.models import User
 
+#: A client that has signed in counts as known for this long: who signs in once a month is not locked out by others.
 KNOWN_FOR = timedelta(days=30)
 _window = Window("account", limit=lambda: settings.ACCOUNT_RATE_LIMIT)
 

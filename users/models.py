@@ -57,7 +57,7 @@ class RefreshSession(models.Model):
     no list of old tokens is needed to see that.
 
     A trigger revokes a user's sessions when their password changes or they become inactive, however that is written.
-    A sign-in that was under way meanwhile is seen by its ``auth_hash``.
+    A sign-in that was under way meanwhile is seen by its `auth_hash`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -140,7 +140,7 @@ def revoke_sessions(sessions: QuerySet[RefreshSession]) -> int:
 
 
 def delete_old_sessions(*, days_old: int) -> CleanupSessionsResult:
-    """Delete the sessions that expired or were revoked more than ``days_old`` days ago."""
+    """Delete the sessions that expired or were revoked more than `days_old` days ago."""
     cutoff: datetime = timezone.now() - timedelta(days=days_old)
     ended = RefreshSession.objects.filter(Q(expires_at__lt=cutoff) | Q(revoked_at__lt=cutoff))
     return CleanupSessionsResult(deleted_count=delete_in_batches(ended).deleted)

@@ -13,7 +13,7 @@ from users.sessions import delete_old_sessions
 
 @task(TaskName.CLEANUP_SESSIONS, queue="maintenance", max_retries=3)
 def cleanup_sessions(*, days_old: Annotated[int, Field(ge=0, le=36_500)] = 30) -> CleanupSessionsResult:
-    """Delete the refresh sessions that ended more than ``days_old`` days ago."""
+    """Delete the refresh sessions that ended more than `days_old` days ago."""
     return delete_old_sessions(days_old=days_old)
 
 

@@ -37,7 +37,7 @@ class TaskArgumentError(TaskError):
 
     Args:
         task: The task's name.
-        problems: One ``(argument, reason)`` pair for each argument that does not fit.
+        problems: One `(argument, reason)` pair for each argument that does not fit.
     """
 
     def __init__(self, task: str, problems: Sequence[tuple[str, str]]) -> None:
@@ -63,12 +63,12 @@ class RetryLater(Postponed):
         reason: What the run's page shows.
 
     Raises:
-        TypeError: If `after` is no timedelta.
+        TypeError: If `after` is not a timedelta.
     """
 
     def __init__(self, *, after: timedelta, reason: str = "asked to be retried later") -> None:
         if not isinstance(after, timedelta):
-            raise TypeError(f"after is a timedelta, as in RetryLater(after=timedelta(seconds=2)), not {after!r}.")
+            raise TypeError(f"after must be a timedelta, as in RetryLater(after=timedelta(seconds=2)), not {after!r}.")
         self.after = after
         super().__init__(reason)
 

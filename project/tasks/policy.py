@@ -14,14 +14,15 @@ from project.values.storable import storable
 
 #: After this many deaths of its worker while it ran, a run is poison.
 MAX_DEATHS = 3
-#: A worker of the right release is waited for at least this long; until then the run is looked at again and again.
+#: A run that needs another release is tried again for at least this long, until a worker of that release takes it.
 ROLL_OUT = timedelta(hours=1)
+#: The shortest and the longest pause between two such tries.
 _FIRST_LOOK, _LAST_LOOK = timedelta(seconds=5), timedelta(minutes=2)
-#: No retry is further away, whatever a task or its policy asks for: some durations have no end that a date can name.
+#: No retry is further away, whatever a task or its policy asks for: now plus the longest timedelta is not a date.
 _LONGEST_WAIT = timedelta(days=365)
-#: Dramatiq's own rule; the database has room for so much.
+#: Dramatiq's own rule for names, and the length of the column in characters.
 _QUEUE, _LONGEST_QUEUE = re.compile(r"[a-zA-Z_][a-zA-Z0-9._-]*"), 100
-#: A time further away than this is a mistake, and beyond the year 9999 it is no date at all.
+#: A time further away than this is refused as a mistake; dates end with the year 9999.
 FURTHEST = timedelta(days=36_525)
 
 
@@ -139,8 +140,8 @@ class Policy:
             "max_retries": self.max_retries,
             "min_backoff": _milliseconds(self.min_backoff),
             "max_backoff": _milliseconds(self.max_backoff),
+            # No "max_age": expiry has its own option, and a run that an operator retries may be older.
             "throws": (PermanentError, TaskArgumentError, *self.dont_retry_on),
-            # A row has its own time; and a run that an operator retries may be older than that.
         }
 
     def _is_worth_retrying(self, error: BaseException) -> bool:
@@ -158,7 +159,7 @@ def check_queue(name: str) -> None:
     """
     if not _QUEUE.fullmatch(name) or len(name) > _LONGEST_QUEUE:
         raise TaskDefinitionError(
-            f"{name!r} is no name of a queue: a letter, then letters, digits, '.', '_', '-'; {_LONGEST_QUEUE} in all."
+            f"{name!r} cannot name a queue: a letter, then letters, digits, '.', '_', '-'; {_LONGEST_QUEUE} in all."
         )
 
 

@@ -85,7 +85,7 @@ def rows_of_app(task: Task[..., Any]) -> dict[str, list[str]]:
     """Return the rows of all tables of the app that a task's function is defined in.
 
     Raises:
-        LookupError: If that is no app, so that only a snapshot can tell what to compare.
+        LookupError: If that is not an app; pass a snapshot then.
     """
     app = apps.get_containing_app_config(task.signature.fn.__module__)
     if app is None:
@@ -106,7 +106,7 @@ def _state_after(
 @contextmanager
 def _sandbox() -> Iterator[None]:
     atomic = transaction.atomic()
-    # As Django marks those around its own tests: a task may ask for a durable transaction all the same.
+    # Marked as Django marks those around its own tests, so that a task may ask for a durable transaction in it.
     atomic._from_testcase = True  # type: ignore[attr-defined]
     with atomic:
         yield

@@ -1,4 +1,4 @@
-"""What an exception says, fit to be kept: exceptions are foreign code, which may itself fail or never end."""
+"""An exception in words that can be stored: its own methods may fail, or say far too much."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def message_in(error: BaseException) -> str:
 def _words(speak: Callable[[], str], *, of: str) -> str:
     try:
         return speak()
-    except BaseException as broken:  # whatever happens in there, the failure itself is to be recorded
+    except BaseException as broken:  # even then the failure itself must be recorded
         return f"(its {of} cannot be shown: {type(broken).__qualname__})"
 
 

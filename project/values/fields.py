@@ -26,7 +26,7 @@ def _without_nul(value: str) -> str:
     return value
 
 
-#: Goes last in an ``Annotated[str, …]``: PostgreSQL cannot store a NUL character.
+#: Goes last in an `Annotated[str, …]`: PostgreSQL cannot store a NUL character.
 NoNul = AfterValidator(_without_nul)
 
 
@@ -75,7 +75,7 @@ def _inside(value: Any) -> Iterable[Any]:
 
 
 class JSONField(forms.JSONField):
-    """A form's JSON, not nested so deeply that whoever handles it later runs out of stack."""
+    """A form's JSON, not nested so deeply that the code that reads it later runs out of stack."""
 
     default_error_messages: ClassVar[Any] = {"invalid": "Enter valid JSON, nested at most 50 deep."}
 
@@ -90,8 +90,8 @@ Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 class Body(BaseModel):
     """A request's JSON object.
 
-    Not ninja's ``Schema``: that reads attributes as well, so that the JSON text ``"x"``, a Python string with a
-    method ``title``, would pass for an object with a title.
+    Not ninja's `Schema`: that reads attributes as well, so that the JSON text `"x"`, a Python string with a
+    method `title`, would pass for an object with a title.
     """
 
     @model_validator(mode="before")

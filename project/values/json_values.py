@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError, from_json
 _SUSPICIOUS = re.compile(rb"null|NaN|Infinity|\\u0000")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NUL: Final = "PostgreSQL cannot store text with a NUL character"
-_SURROGATE: Final = "it is no valid Unicode, having a lone surrogate"
+_SURROGATE: Final = "it is not valid Unicode: it has a lone surrogate"
 _NO_NUMBER: Final = "JSON has no NaN and no infinity"
 
 #: Python reads no number of more digits.

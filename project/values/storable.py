@@ -7,7 +7,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str, limit: int) -> str:
-    r"""Return a text with what cannot be stored written out, as in ``\x00``, and without what is too much.
+    r"""Return a text with what cannot be stored written out, as in `\x00`, and without what is too much.
 
     Args:
         text: Any text.

@@ -1,7 +1,7 @@
 """What is sent because something else has ended: the callback of a batch, the next step of a chain.
 
-Nobody is there to be told of an error, and what has ended must be recorded all the same. So a call that cannot be
-sent becomes a dead run, which says why and can be retried.
+No caller is there to handle an error, and the end of the run or batch must be recorded in any case. So a call that
+cannot be sent becomes a dead run, which says why and can be retried.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from project.values.text import error_text
 
 log = structlog.get_logger(__name__)
 
+#: In characters, as the column has them.
 _LONGEST_NAME = 100
 
 
@@ -39,7 +40,7 @@ def send_next_step(steps: Sequence[dict[str, Any]], result: Any) -> None:
         django.db.Error: If the database refuses the row; the transaction is broken then.
     """
     step, *later = steps
-    send_or_bury(
+    send_or_insert_dead(
         step["task"],
         _arguments(step, result),
         run_id=UUID(step["id"]),
@@ -56,10 +57,10 @@ def _arguments(step: dict[str, Any], result: Any) -> dict[str, Any]:
         return {step.get("parameter", "result"): result}
 
 
-def send_or_bury(
+def send_or_insert_dead(
     name: str, arguments: Mapping[str, Any], *, run_id: UUID, queue: str = "default", **columns: Any
 ) -> UUID:
-    """Send a stored call in the surrounding transaction; whatever keeps it from being sent becomes a dead run.
+    """Send a stored call in the surrounding transaction; if it cannot be sent, insert a dead run that says why.
 
     Args:
         name: The task's name.
@@ -77,11 +78,11 @@ def send_or_bury(
         raise
     except Exception as error:
         log.exception("call_not_sent", task=name, run_id=str(run_id), cure="correct the task, then retry the run")
-        bury(name, error, arguments=arguments, run_id=run_id, **columns)
+        insert_dead(name, error, arguments=arguments, run_id=run_id, **columns)
         return run_id
 
 
-def bury(name: str, error: Exception, *, arguments: Mapping[str, Any], run_id: UUID, **columns: Any) -> None:
+def insert_dead(name: str, error: Exception, *, arguments: Mapping[str, Any], run_id: UUID, **columns: Any) -> None:
     """Insert a dead run in the place of one that could not be sent.
 
     Args:

@@ -12,6 +12,7 @@ from django.urls import NoReverseMatch, reverse
 
 from project.values.storable import storable
 
+#: In characters, as the column has them.
 _LONGEST_REQUEST_ID = 64
 
 Source = Literal["api", "admin", "schedule", "task", "command", "code"]
@@ -47,7 +48,7 @@ _cause: ContextVar[Cause | HttpRequest] = ContextVar("cause", default=_NOBODY)
 
 @contextmanager
 def caused_by(cause: Cause | HttpRequest) -> Iterator[None]:
-    """Record ``cause`` on every run sent inside the block."""
+    """Record `cause` on every run sent inside the block."""
     token = _cause.set(cause)
     try:
         yield
@@ -62,7 +63,7 @@ def current_cause() -> Cause:
 
 
 def child_of(cause: Cause, *, run_id: UUID) -> Cause:
-    """Return the cause of what the run ``run_id`` itself sends: same user and request."""
+    """Return the cause of what the run `run_id` itself sends: same user and request."""
     return replace(cause, source="task", parent_id=run_id, schedule="")
 
 

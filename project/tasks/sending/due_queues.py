@@ -1,4 +1,4 @@
-"""In which queues runs wait to be published: a question that the backlog of a paused queue must not make slow."""
+"""In which queues runs are due; however many wait in a paused queue, that is answered at once."""
 
 from __future__ import annotations
 

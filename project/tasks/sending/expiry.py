@@ -1,4 +1,4 @@
-"""Messages without a row that are of no use after a while; their times are of the broker's clock."""
+"""Until when messages without a row may start, measured on the broker's clock."""
 
 from __future__ import annotations
 

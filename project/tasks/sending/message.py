@@ -21,8 +21,8 @@ from project.values.text import error_text
 
 R_co = TypeVar("R_co", covariant=True)
 
-#: Seconds between two looks at the row: most runs end within milliseconds, and who waits for long can wait a little
-#: longer, so that many who wait do not keep the database busy.
+#: Seconds between two looks at the row: short at first, because most runs end within milliseconds; longer later, so
+#: that many callers who wait do not keep the database busy.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.25
 #: How many times longer each pause is than the one before.
 _GROWTH = 1.5
@@ -89,7 +89,7 @@ class Message(dramatiq.Message[R_co]):
         return run
 
     def _check_may_wait(self, run: TaskRun, deadline: Deadline) -> None:
-        """Raise if there is no time left to wait for an unfinished run, or this is no place to do so."""
+        """Raise if there is no time left to wait for an unfinished run, or if a task would wait."""
         if not deadline.left:
             raise ResultTimeout(run_id=run.id, state=run.state, waited=deadline.timeout)
         if is_in_task():

@@ -26,17 +26,17 @@ from project.tasks.sending.unique import admit_waiting
 
 log = structlog.get_logger(__name__)
 
-#: How many rows one relay transaction covers.
-BATCH = 1000
-#: The relay leaves a new row to its sender for this long.
-GRACE = timedelta(seconds=1)
+#: How many rows one transaction of the relay or of expiry changes: enough to be fast, few enough to hold locks briefly.
+ROWS_AT_ONCE = 1000
+#: The relay leaves a new row to its sender for this long: a sender publishes within milliseconds of its commit.
+SENDER_FIRST = timedelta(seconds=1)
 
 
 def publish_on_commit(runs: Sequence[NewRun | TaskRun]) -> None:
     """Publish rows, inserted as queued, once the caller's transaction has committed.
 
     They are inserted as queued so that no second write is needed in the usual case. If the process dies before
-    it has published them, `reconciliation` finds that the broker does not hold their messages.
+    it has published them, `upkeep/reconcile.py` finds that the broker does not hold their messages.
     """
     if runs:
         _on_commit(runs, _publish_now)
@@ -52,7 +52,7 @@ def _publish_now(runs: Sequence[NewRun | TaskRun]) -> None:
 
 
 def admit(key: str, *, have_waited: bool = True) -> None:
-    """Publish as many of the runs that wait for a slot as there are slots, the first in line first.
+    """Publish as many of the runs that wait for a slot as there are slots, in the order in which they are due.
 
     Args:
         key: The name of the limit.
@@ -69,7 +69,7 @@ def admit(key: str, *, have_waited: bool = True) -> None:
 
 
 def fill_slots() -> None:
-    """Publish what has a slot and nobody else has published."""
+    """Publish runs that have waited for a unique key or a slot, as far as there are free ones."""
     admit_waiting()
     for key in waiting_keys_with_room():
         admit(key)
@@ -160,7 +160,7 @@ def redis_message_id(run_id: UUID, attempts: int) -> str:
     return f"{run_id}:{attempts}"
 
 
-def relay_once(*, limit: int = BATCH) -> int:
+def relay_once(*, limit: int = ROWS_AT_ONCE) -> int:
     """Publish rows that are due and not published; return how many.
 
     Raises:
@@ -172,7 +172,7 @@ def relay_once(*, limit: int = BATCH) -> int:
             TaskRun.objects.select_for_update(skip_locked=True)
             .filter(state__in=(TaskRun.State.PENDING, TaskRun.State.RETRYING), limit_key="", run_after__lte=Now())
             .filter(waits_for_key=None)
-            .filter(Q(run_after__gt=F("created_at")) | Q(created_at__lte=Now() - GRACE))
+            .filter(Q(run_after__gt=F("created_at")) | Q(created_at__lte=Now() - SENDER_FIRST))
             .filter(queue__in=due_queues())
             .order_by("run_after")
         )
@@ -191,7 +191,9 @@ def expire_once() -> int:
     expired = 0
     while True:
         with transaction.atomic():
-            some = unlocked(late, limit=BATCH).update(state=TaskRun.State.EXPIRED, finished_at=Now(), error=error)
+            some = unlocked(late, limit=ROWS_AT_ONCE).update(
+                state=TaskRun.State.EXPIRED, finished_at=Now(), error=error
+            )
         expired += some
-        if some < BATCH:
+        if some < ROWS_AT_ONCE:
             return expired

@@ -1,10 +1,12 @@
 """Slots: how many runs of a task may be under way at once, and which of those that wait is next.
 
 A run of a task with `max_concurrency` carries the key of its limit. It waits in PostgreSQL, and no more are published
-than there are slots: those that wait cost nothing, however many they are, and hold up no other task. The slots are
-counted anew each time, so that nothing can leak: what runs under the key, wherever it does, and what is published in
-the queue that the next one would go to. Counted for each queue apart, what nobody consumes elsewhere holds up nobody
-here. The claim counts once more, so that a run published twice, or in two queues, still waits for its turn.
+than there are slots: those that wait cost nothing, however many they are, and hold up no other task.
+
+The slots that are taken are counted each time, so that none can be lost: every run of the key that is running, and
+those that are published in the queue into which the next one would go. What is published in other queues does not
+count, because perhaps no worker consumes those. The claim counts the running ones again, so that a run that was
+published twice, or in two queues, still has to wait.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from project.database.prepared_statements import run_prepared
 from project.tasks.declaration import all_declarations
 from project.tasks.models import TaskRun
 
-#: Published at once of what is limited no more, but was when it was sent.
+#: How many are published at once of a task whose limit was removed after its runs were sent.
 _MOST: Final = 1000
 # A statement sees what was committed before it began, so the lock is taken by one before it.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
@@ -98,5 +100,5 @@ def slots_of(key: str) -> int:
     """Return how many runs of a limit may be under way at once."""
     task = all_declarations().get(key)
     if task is None:
-        return 1  # whoever declares it knows more; the others only see to it that its runs reach somebody
+        return 1  # this code does not know the limit: publish one run, for a worker that does
     return task.policy.max_concurrency or _MOST

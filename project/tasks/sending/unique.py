@@ -11,9 +11,9 @@ from django.db.models.functions import Now
 
 from project.tasks.models import TaskRun
 
-#: Keys that one call gives away at the most.
+#: How many keys one call gives away at most, so that a call stays short.
 _MOST = 500
-# The longest waiting of each key that nobody has.
+# For each key that no unfinished run has, the run that has waited longest for it.
 _NEXT = """
     SELECT DISTINCT ON (waits_for_key) id FROM tasks_taskrun AS waiting
      WHERE state = 'pending' AND waits_for_key IS NOT NULL AND run_after <= statement_timestamp()
@@ -51,5 +51,5 @@ def _admit(run_id: UUID) -> bool:
                 cursor.execute("SET LOCAL lock_timeout = '50ms'")
             return bool(run.update(unique_key=F("waits_for_key"), waits_for_key=None, run_after=Now()))
     except DatabaseError:
-        # The key is taken again, or is about to be: the next call sees. A lost connection shows itself there, too.
+        # The key is taken again, or is about to be: the next call tries again, and fails if the connection is lost.
         return False

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from project.database.one_by_one import one_by_one
 from project.tasks.batches import Batch
 from project.tasks.models import TaskBatch, TaskRun
-from project.tasks.sending.callbacks import bury, send_or_bury
+from project.tasks.sending.callbacks import insert_dead, send_or_insert_dead
 from project.tasks.sending.cause import Cause, caused_by
 from project.values.ids import uuid7
 
@@ -51,9 +51,9 @@ def _send_callback(batch: TaskBatch) -> UUID | None:
     with caused_by(cause):
         try:
             with transaction.atomic():
-                return send_or_bury(name, arguments, run_id=run_id, queue=stored.get("queue", "default"))
+                return send_or_insert_dead(name, arguments, run_id=run_id, queue=stored.get("queue", "default"))
         except (OperationalError, InterfaceError):
             raise  # the database's trouble, which passes
         except DatabaseError as error:
-            bury(name, error, arguments=arguments, run_id=run_id)
+            insert_dead(name, error, arguments=arguments, run_id=run_id)
     return run_id

@@ -15,7 +15,7 @@ from project.database.prepared_statements import run_prepared
 from project.tasks.repair.bulk_steps import step_bulk_retries
 from project.tasks.repair.pauses import resume_due_queues
 from project.tasks.sending.due_queues import DUE_QUEUES
-from project.tasks.sending.outbox import BATCH, expire_once, fill_slots, relay_once
+from project.tasks.sending.outbox import ROWS_AT_ONCE, expire_once, fill_slots, relay_once
 from project.tasks.upkeep.batch_callbacks import settle_batches
 from project.tasks.upkeep.dead_workers import PRESUMED_DEAD_AFTER, free_abandoned_runs, remove_silent_workers
 from project.values.text import exception_text
@@ -39,7 +39,7 @@ class Duty:
 
 
 def _relay() -> None:
-    while relay_once() == BATCH:
+    while relay_once() == ROWS_AT_ONCE:
         pass
 
 
