@@ -8,13 +8,26 @@ import pytest
 
 from scheduler.crontab import fires, next_fire, time_zones, zone
 from scheduler.errors import CronError, ScheduleError, UnknownTimeZoneError
+from tests.zones import (
+    BEIRUT,
+    BERLIN,
+    CAIRO,
+    CARACAS,
+    CHATHAM,
+    DUBLIN,
+    HAVANA,
+    JUBA,
+    KATHMANDU,
+    LORD_HOWE,
+    NEW_YORK,
+    SANTIAGO,
+    SAO_PAULO,
+    ST_JOHNS,
+    SYDNEY,
+    TROLL,
+)
 
 MINUTE = timedelta(minutes=1)
-BERLIN, NEW_YORK, DUBLIN = "Europe/Berlin", "America/New_York", "Europe/Dublin"
-LORD_HOWE, SYDNEY, CHATHAM = "Australia/Lord_Howe", "Australia/Sydney", "Pacific/Chatham"
-CAIRO, BEIRUT, HAVANA, JUBA = "Africa/Cairo", "Asia/Beirut", "America/Havana", "Africa/Juba"
-SAO_PAULO, SANTIAGO, ST_JOHNS = "America/Sao_Paulo", "America/Santiago", "America/St_Johns"
-TROLL, CARACAS, KATHMANDU = "Antarctica/Troll", "America/Caracas", "Asia/Kathmandu"
 
 # cron text, zone, the instant we start from, and the fire times that follow; all in UTC, year and month once
 CASES = [

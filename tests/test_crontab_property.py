@@ -14,13 +14,26 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from scheduler.crontab import fires, next_fire
+from tests.zones import (
+    BEIRUT,
+    BERLIN,
+    CAIRO,
+    CARACAS,
+    CHATHAM,
+    DUBLIN,
+    HAVANA,
+    JUBA,
+    KATHMANDU,
+    LORD_HOWE,
+    NEW_YORK,
+    SANTIAGO,
+    SAO_PAULO,
+    ST_JOHNS,
+    SYDNEY,
+    TROLL,
+)
 
 MINUTE = timedelta(minutes=1)
-BERLIN, NEW_YORK, DUBLIN = "Europe/Berlin", "America/New_York", "Europe/Dublin"
-LORD_HOWE, SYDNEY, CHATHAM = "Australia/Lord_Howe", "Australia/Sydney", "Pacific/Chatham"
-CAIRO, BEIRUT, HAVANA, JUBA = "Africa/Cairo", "Asia/Beirut", "America/Havana", "Africa/Juba"
-SAO_PAULO, SANTIAGO, ST_JOHNS = "America/Sao_Paulo", "America/Santiago", "America/St_Johns"
-TROLL, CARACAS, KATHMANDU = "Antarctica/Troll", "America/Caracas", "Asia/Kathmandu"
 
 TRANSITIONS = [
     (BERLIN, "2025-03-30"), (BERLIN, "2025-10-26"), (NEW_YORK, "2025-03-09"), (NEW_YORK, "2025-11-02"),

@@ -6,8 +6,8 @@ from django.template.response import TemplateResponse
 from django.views.decorators.cache import never_cache
 
 from project.broker.fullness import alarms
+from project.desk.admin.addresses import address_of
 from project.desk.admin.elements import moment
-from project.desk.admin.listing import address_of
 from project.desk.admin.read_only import may_repair, require_look
 from project.desk.failures import failure_groups
 from project.desk.overview import MOST_COUNTED, QueueNow, living_workers, queues_now

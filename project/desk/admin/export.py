@@ -12,7 +12,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBadRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from project.desk.admin.listing import filter_of, search
+from project.desk.admin.addresses import filter_of
+from project.desk.admin.listing import search
 from project.desk.admin.read_only import require_look
 from project.tasks.models import TaskRun
 from project.tasks.repair.filters import RunFilter

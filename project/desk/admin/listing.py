@@ -1,83 +1,24 @@
-"""The list of runs: its filters, its search, and the queries that stay fast at millions of rows."""
+"""The list of runs: the filters it offers, its search, and the queries that stay fast at millions of rows."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.core.paginator import Page
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, QueryDict
-from django.utils import timezone
+from django.http import HttpRequest
 from django.utils.functional import cached_property
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
+from project.desk.admin.addresses import NAMES, SINCE, filter_of
 from project.desk.admin.read_only import MOST_PAGED, BoundedPaginator
 from project.tasks.declaration import all_declarations
 from project.tasks.models import TaskRun
-from project.tasks.repair.filters import RunFilter
 
 #: Columns that no list shows and that may be large.
 LARGE_COLUMNS = ("arguments", "result", "error", "traceback", "next_steps")
-_SINCE = {
-    "hour": ("Past hour", timedelta(hours=1)),
-    "day": ("Past 24 hours", timedelta(days=1)),
-    "week": ("Past 7 days", timedelta(days=7)),
-}
-_NAMES = (*RunFilter.model_fields, "sent")
-#: What an address may hold beside the filter: the page, the search, the kind of file, and Django's own notes.
-_BESIDE = frozenset({"p", "q", "as", "e", "_changelist_filters", "_facets"})
-
-
-def filter_of(parameters: QueryDict) -> RunFilter:
-    """Read the filter from a list's address.
-
-    Raises:
-        IncorrectLookupParameters: If it makes no sense, or holds anything else: a filter that is ignored would match
-            every run.
-    """
-    given = {name: values for name, values in parameters.lists() if name not in _BESIDE}
-    for name, values in given.items():
-        _check(name, values)
-    if "sent" in given and "since" in given:
-        raise IncorrectLookupParameters("Give sent or since, not both.")
-    chosen: dict[str, Any] = {name: values[0] for name, values in given.items() if name != "sent"}
-    chosen |= {"since": _since(given["sent"][0])} if "sent" in given else {}
-    try:
-        return RunFilter(**chosen)
-    except ValidationError as error:
-        raise IncorrectLookupParameters("; ".join(map(_complaint, error.errors()))) from error
-
-
-def address_of(which: RunFilter) -> str:
-    """Return the query of the list that shows these runs."""
-    parameters = QueryDict(mutable=True)
-    parameters.update(which.stored())
-    return parameters.urlencode()
-
-
-def _check(name: str, values: list[Any]) -> None:
-    if name not in _NAMES:
-        raise IncorrectLookupParameters(f"There is no filter {name[:100]!r}; there are {', '.join(_NAMES)}.")
-    if len(values) > 1:
-        raise IncorrectLookupParameters(f"The filter {name} is given twice.")
-
-
-def _since(step: str) -> datetime | None:
-    if not step:
-        return None
-    if step not in _SINCE:
-        raise IncorrectLookupParameters(f"sent is one of {', '.join(_SINCE)}.")
-    return timezone.now() - _SINCE[step][1]
-
-
-def _complaint(error: ErrorDetails) -> str:
-    return f"{'.'.join(map(str, error['loc']))}: {error['msg']}"
 
 
 class _Filter(admin.SimpleListFilter):
@@ -130,7 +71,7 @@ class SentFilter(_Filter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer three steps."""
-        return [(step, label) for step, (label, _) in _SINCE.items()]
+        return [(step, label) for step, (label, _) in SINCE.items()]
 
 
 class _GivenFilter(_Filter):
@@ -153,7 +94,7 @@ def _given(name: str) -> type[_GivenFilter]:
 #: Every filter there is: what Django does not find here, it would take for a column.
 FILTERS: tuple[type[admin.ListFilter], ...] = (
     *_OFFERED,
-    *(_given(name) for name in _NAMES if name not in {str(offered.parameter_name) for offered in _OFFERED}),
+    *(_given(name) for name in NAMES if name not in {str(offered.parameter_name) for offered in _OFFERED}),
 )
 
 

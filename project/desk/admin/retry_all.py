@@ -8,8 +8,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from project.desk.admin.addresses import address_of, filter_of
 from project.desk.admin.forms import BulkRetryForm
-from project.desk.admin.listing import address_of, filter_of
 from project.desk.admin.read_only import ReadOnlyAdmin, require_repair
 from project.desk.admin.repair import CONFIRM
 from project.tasks.models import BulkRetry

@@ -14,9 +14,10 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from project.desk.admin import run_columns
+from project.desk.admin.addresses import address_of, filter_of
 from project.desk.admin.elements import moment
 from project.desk.admin.export import export
-from project.desk.admin.listing import FILTERS, RunList, RunPaginator, address_of, filter_of, search
+from project.desk.admin.listing import FILTERS, RunList, RunPaginator, search
 from project.desk.admin.read_only import MOST_PAGED, ReadOnlyAdmin, may_repair, require_look
 from project.desk.admin.repair import CANCEL, DISCARD, REPAIRS, RETRY, repair_run, repair_selected
 from project.desk.admin.retry_all import retry_all
