@@ -11,9 +11,9 @@ from django.db.models.functions import Now
 from project.database.locks import unlocked
 from scheduler.models import Schedule, Tick
 
-#: How long ticks are kept: a quarter, so that last month's question can still be answered.
+#: How long ticks are kept: a quarter of a year.
 KEPT: Final = timedelta(days=90)
-#: How many ticks one DELETE covers: some ten milliseconds, so that no lock is held for long.
+#: How many ticks one DELETE covers, so that no transaction holds locks for long.
 BATCH: Final = 5_000
 #: A schedule that is still not sent after this is overdue: several sweeps of every process have missed it.
 OVERDUE_AFTER: Final = timedelta(seconds=15)

@@ -25,7 +25,7 @@ from project.tasks.policy import MAX_DEATHS
 from project.tasks.running.database import insist
 from project.values.ids import uuid7
 
-#: So many runs wait at most, so that the work lasts as long as the chaos: some seconds' worth for the default pool.
+#: So many runs wait at most, so that the work lasts as long as the chaos: about a second's worth for the default pool.
 BACKLOG = 300
 
 

@@ -7,7 +7,7 @@ from scheduler.errors import ScheduleError
 from scheduler.preview import Fire, preview, utc_text
 from scheduler.reading import describe
 
-#: Fire times that are shown: enough to meet the next change of the clocks of a weekly schedule in its season.
+#: Fire times that are shown, as the heading on the page says.
 PREVIEWED: Final = 10
 
 

@@ -23,7 +23,7 @@ COLUMNS: Final = (
     "finished_at", "source", "user_id", "request_id", "schedule", "parent_id", "batch_id", "error_type", "error",
     "fingerprint", "arguments", "result", "traceback",
 )  # fmt: skip
-#: Rows that are read at once: some megabytes, if their tracebacks are long.
+#: Rows that are read at once: with tracebacks of up to 50,000 characters, some tens of megabytes at the worst.
 _CHUNK = 1000
 
 Row = dict[str, Any]
