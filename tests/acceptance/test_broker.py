@@ -109,6 +109,7 @@ def send_in_spite_of_errors(actors: Actors, label: str) -> None:
     eventually(sent, timeout=30)
 
 
+@pytest.mark.long
 def test_a_valkey_that_stalls_and_then_restarts_strands_nothing(actors: Actors, server: Server) -> None:
     actors.start()
     sent = [str(number) for number in range(300)]

@@ -133,6 +133,7 @@ def claim_holder() -> int:
     return int(row[0]) if row else 0
 
 
+@pytest.mark.long
 def test_others_go_on_while_the_holder_of_a_claim_is_stopped(
     service: Service, no_schedules: None, slow_insert: None
 ) -> None:

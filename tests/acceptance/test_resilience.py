@@ -51,6 +51,7 @@ def state_of(run_id: UUID) -> str:
     return TaskRun.objects.values_list("state", flat=True).get(id=run_id)
 
 
+@pytest.mark.long
 def test_a_stalled_worker_whose_runs_were_taken_over_cannot_interfere(service: Service, diary: Diary) -> None:
     stalled = service.worker(threads=2)
     overtaken, endless = tasks.wait.send(label="overtaken"), tasks.wait.send(label="endless")
