@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import dj_database_url
+from psycopg import IsolationLevel
 
 from project.environment import BASE_DIR, environment
 from project.logs import configure_structlog, logging_config
@@ -84,6 +85,8 @@ DATABASE_POOL = {"max_size": environment.database_pool_size, "timeout": environm
 # Whether a session is one's own from one statement to the next.
 DATABASE_KEEPS_SESSIONS = environment.database_pooler == "none"
 _database["DISABLE_SERVER_SIDE_CURSORS"] = not DATABASE_KEEPS_SESSIONS
+# Where a session can be given no default, each transaction says it; see `BEGIN` in project/database/sessions.py.
+_database["OPTIONS"]["isolation_level"] = IsolationLevel.READ_COMMITTED
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

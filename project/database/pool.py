@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 from psycopg.pq import ExecStatus, TransactionStatus
 
-from project.database.sessions import IS_PREPARED, RESET, Session
+from project.database.sessions import BEGIN, IS_PREPARED, RESET, Session
 
 #: How long a connection is kept that nobody needs.
 LONGEST_IDLE = timedelta(minutes=10)
@@ -57,11 +57,11 @@ class Held:
 
         Args:
             session: How.
-            resets: Undo first what its last user may have left.
+            resets: Undo first what its last user may have left; a new one had none.
         """
         self.session = session
         if not resets:
-            return not session.settings or self._ask(session.to_sql()) is not None
+            return self._ask("; ".join(filter(None, [BEGIN, session.to_sql()]))) is not None
         statements = [RESET, session.to_sql(), IS_PREPARED]
         return self._ask("; ".join(filter(None, statements))) == b"f"
 

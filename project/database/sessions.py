@@ -30,9 +30,12 @@ class Session:
         return "; ".join(f"SET {scope} {name} = '{value}'" for name, value in self.settings)
 
 
-#: What undoes what whoever used a session may have left; Django reads and writes times as UTC.
+#: How every session begins, whatever is set for the role or the database: Django reads and writes times as UTC, and
+#: whoever waits for a lock here relies on seeing what was committed meanwhile.
+BEGIN = "SET TimeZone = 'UTC'; SET default_transaction_isolation = 'read committed'"
+#: What undoes what whoever used a session may have left.
 RESET = (
-    "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; SET TimeZone = 'UTC'; CLOSE ALL; UNLISTEN *; "
+    f"SET SESSION AUTHORIZATION DEFAULT; RESET ALL; {BEGIN}; CLOSE ALL; UNLISTEN *; "
     "SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES"
 )
 #: What cannot be undone, because the driver remembers it too.
