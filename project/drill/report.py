@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from textwrap import fill
 from typing import Any
 from uuid import UUID
 
@@ -84,7 +85,8 @@ class Report:
             "throughput": f"{self.throughput:,.0f} executions a second, for {self.seconds:.0f} s",
         }
         verdict = [f"BROKEN: {promise}" for promise in self.broken_promises()] or ["Every promise was kept."]
-        return "\n".join([*(f"{name:<24}{value}" for name, value in lines.items()), *verdict])
+        rows = (fill(f"{name:<24}{value}", 120, subsequent_indent=" " * 24) for name, value in lines.items())
+        return "\n".join([*rows, *verdict])
 
 
 @dataclass(frozen=True, kw_only=True)
