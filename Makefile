@@ -36,8 +36,8 @@ test: $(INSTALLED) ## run the tests against real servers
 test-long: $(INSTALLED) ## run the long tests: chaos on real processes, some twenty minutes
 	$(IN_VENV)/python -m pytest -m long -n 2 --dist loadfile $(ARGS)
 
-test-pythons: ## run the tests with every Python 3.11 to 3.13 that is installed
-	@tested=; for python in python3.11 python3.12 python3.13 /usr/bin/python3 $(HOME)/.pyenv/versions/3.1[123].*/bin/python; do \
+test-pythons: ## run the tests with every Python 3.11 to 3.14 that is installed
+	@tested=; for python in python3.11 python3.12 python3.13 python3.14 /usr/bin/python3 $(HOME)/.pyenv/versions/3.1[1234].*/bin/python; do \
 		version=$$("$$python" -c 'import platform; print(platform.python_version())' 2> /dev/null) || continue; \
 		case "$$tested" in *" $$version "*) continue;; esac; tested="$$tested $$version "; \
 		echo "With Python $$version, $$python:"; \

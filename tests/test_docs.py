@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from project.api import api
 from project.environment import BASE_DIR
+from project.registry import TasksRegistry
+from project.tasks import Task
 
 TASKS = BASE_DIR / "project" / "tasks"
+README = BASE_DIR / "README.md"
 DOCUMENTS = [
-    *(BASE_DIR / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(BASE_DIR / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
     *(BASE_DIR / "docs").glob("*.md"),
     TASKS / "README.md",
 ]
@@ -35,3 +39,22 @@ def test_the_map_of_the_machinery_names_every_module_and_no_other() -> None:
     mapped = set(re.findall(r"^\| `(\w+)` \|", (TASKS / "README.md").read_text(), re.MULTILINE))
     states = {"pending", "queued", "running", "retrying", "succeeded", "dead"}
     assert mapped - states == modules
+
+
+def test_every_address_that_the_readme_names_is_in_the_api() -> None:
+    """To the last slash: with one too many it is another address, which nobody answers."""
+    # The health is answered before requests reach the API.
+    answered = {nameless(path) for path in [*api.get_openapi_schema()["paths"], "/v1/health"]}
+    named = {nameless(path) for path in re.findall(r"`(?:[A-Z]+ )?(/v1/[\w/{}-]+)[`?]", README.read_text())}
+    assert len(named) > 10
+    assert named - answered == set()
+
+
+def nameless(path: str) -> str:
+    return re.sub(r"{\w+}", "{}", path)
+
+
+def test_the_readme_lists_every_task_and_no_other() -> None:
+    table = README.read_text().partition("\n## Tasks\n")[2].partition("\nTimes are in")[0]
+    listed = set(re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE))
+    assert listed == {task.actor_name for task in vars(TasksRegistry).values() if isinstance(task, Task)}
