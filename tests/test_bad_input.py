@@ -52,7 +52,7 @@ def test_nul_in_a_form_is_refused(admin: Client) -> None:
 def test_nul_in_the_api_is_told_like_every_field_that_does_not_fit() -> None:
     staff = Api(a_user(is_staff=True, is_superuser=True))
     for where, response in {
-        "query": staff.get("/v1/tasks/", queue="\0"),
+        "query": staff.get("/v1/tasks", queue="\0"),
         "path": staff.post("/v1/tasks/queues/%00/pause", {}),
     }.items():
         mistake = {"type": "value_error", "loc": [where], "msg": "must not contain NUL characters"}
