@@ -80,6 +80,19 @@ def test_a_body_may_be_as_large_as_the_limit_and_no_larger(server: Server) -> No
         assert answer.endswith(b'{"detail": "Request Entity Too Large"}')
 
 
+@pytest.mark.parametrize("headers", [[("Content-Length", "4")], []], ids=["length known", "streamed"])
+def test_head_is_answered_with_the_headers_alone(server: Server, headers: list[tuple[str, str]]) -> None:
+    def answer(_environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", headers)
+        yield b"body"
+
+    server.application = answer
+    status_and_headers, _, body = answer_to(server, b"HEAD / HTTP/1.1\r\nConnection: close\r\n\r\n").partition(
+        b"\r\n\r\n"
+    )
+    assert (status_and_headers[:15], body) == (b"HTTP/1.1 200 OK", b"")
+
+
 @pytest.mark.parametrize(
     ("said", "status", "reason"),
     [

@@ -16,7 +16,7 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, WSGITask
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -45,6 +45,24 @@ class _Parser(HTTPRequestParser):
         super().parse_header(header_plus)
 
 
+class _Answer(WSGITask):
+    """Answers HEAD with the headers alone: the client would take a body for the beginning of the next answer."""
+
+    def write(self, data: bytes) -> None:
+        super().write(b"" if self._is_head else data)
+
+    def build_response_header(self) -> bytes:
+        header: bytes = super().build_response_header()
+        # Otherwise the last, empty chunk would follow.
+        self.chunked_response = self.chunked_response and not self._is_head
+        return header
+
+    @property
+    def _is_head(self) -> bool:
+        request: Any = self.request
+        return bool(request.command == "HEAD")
+
+
 class _Refusal(ErrorTask):
     """Answers what is not an HTTP request, or too large, in the form of every other error."""
 
@@ -62,6 +80,7 @@ class _Channel(HTTPChannel):
     """A client's connection."""
 
     parser_class = _Parser
+    task_class = _Answer
     error_task_class = _Refusal
     server: "Server"
 
