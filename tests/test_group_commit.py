@@ -1,6 +1,7 @@
 """Claims and successes, written together."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import pytest
@@ -98,6 +99,20 @@ def test_a_result_that_cannot_be_stored_stops_no_other(commit: GroupCommit) -> N
     commit.close()
     assert (state_of(good), state_of(bad)) == (TaskRun.State.SUCCEEDED, TaskRun.State.RUNNING)
     assert len(refused) == 1
+
+
+def test_a_run_that_cannot_be_claimed_stops_no_other(commit: GroupCommit) -> None:
+    bad = queued_run()
+    TaskRun.objects.filter(id=bad.id).update(attempts=2**31 - 1)
+    bad.refresh_from_db()
+    messages = [message_of(run) for run in (queued_run(), bad, queued_run())]
+    with ThreadPoolExecutor() as threads:
+        with commit._writing:
+            claims = [threads.submit(commit.claim, message) for message in messages]
+            assert eventually(lambda: len(commit._requests) == len(messages))
+        errors = [claim.exception(timeout=10) for claim in claims]
+    assert [type(error) for error in errors] == [type(None), DataError, type(None)]
+    assert TaskRun.objects.filter(state="running").count() == 2
 
 
 def test_a_worker_that_lost_its_claim_overwrites_nothing(commit: GroupCommit) -> None:

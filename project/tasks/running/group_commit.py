@@ -199,11 +199,17 @@ class GroupCommit:
     def _write_apart(
         self, requests: Sequence[ClaimRequest], successes: Sequence[Success], error: DataError
     ) -> list[Success]:
-        """Write each by itself: a result that cannot be stored must stop neither another one nor any claim."""
-        if len(successes) == 1 and not requests:
-            successes[0].refused(error)
+        """Write each by itself: what cannot be stored must stop neither another success nor another claim."""
+        if len(requests) + len(successes) == 1:
+            for request in requests:
+                request.error = error
+            for success in successes:
+                success.refused(error)
             return []
-        self._write_together(requests, [])
+        # Claims are hardly ever to blame, so they stay together as long as there is anything else.
+        claims = [requests] if successes and requests else [[request] for request in requests]
+        for some in claims:
+            self._write_together(some, [])
         return [locked for success in successes for locked in self._write_together([], [success])]
 
     def _retry_locked(self, retried: Sequence[Success]) -> list[Success]:
