@@ -30,6 +30,7 @@ from project.tasks.models import TaskRun, Worker
 from project.tasks.running.this_worker import this_worker
 from project.tasks.upkeep.process import WorkerProcess
 from project.tasks.upkeep.roles import Role
+from tests.brokers import held, make_broker, make_consumer, make_message, take, waiting
 from tests.runs import a_run
 
 
@@ -144,6 +145,39 @@ def test_runs_are_freed_though_the_dead_processs_row_is_gone_already(
     assert supervisor.hears() == [Freed(names)]
     run.refresh_from_db()
     assert run.deaths == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_messages_that_the_dead_process_had_fetched_are_given_back_at_once(
+    supervisor: Supervisor, own_broker: ServiceBroker, namespace: str
+) -> None:
+    dead = make_broker(namespace)
+    dead.enqueue(make_message())
+    take(make_consumer(dead))
+    worker = DramatiqWorker(own_broker)
+    # As if it consumed that queue; but it leaves the message where it is.
+    worker.consumers = dict.fromkeys(["default"])  # type: ignore[assignment]
+    Member(supervisor.connection, max_runs=0, max_memory=0).after_worker_boot(own_broker, worker)
+    supervisor.hears()
+    supervisor.tell(FreeRunsOf(Names(uuid4(), dead.broker_id)))
+    supervisor.hears()
+    assert (held(dead), len(waiting(own_broker))) == (0, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_runs_are_freed_though_redis_is_away(
+    supervisor: Supervisor, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = make_broker(namespace, url="redis://127.0.0.1:1/0")
+    Member(supervisor.connection, max_runs=0, max_memory=0).after_worker_boot(away, DramatiqWorker(away))
+    supervisor.hears()
+    names = Names(uuid4(), "broker")
+    run = a_run("running", worker_id=names.worker_id, started_at="2026-01-01T00:00Z")
+    supervisor.tell(FreeRunsOf(names))
+    assert supervisor.hears() == [Freed(names)]
+    run.refresh_from_db()
+    assert run.state == TaskRun.State.RETRYING
+    assert "messages_not_given_back" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -85,16 +85,22 @@ class Pool:
     def _watch(self) -> int:
         """Keep every process running; return when told to stop, or the exit code of a pool that cannot start."""
         while not self._should_stop():
-            for child in self._children:
-                self._listen_to(child)
-                self._was_ready |= child.is_ready and child.names is not None
-                if child.wants_replacement and child not in self._to_replace:
-                    self._to_replace.append(child)
-                if failure := self._look_after(child):
-                    return failure
-            self._look_after_last_chances()
-            self._tell_who_died()
-            self._replace_next()
+            if failure := self.watch_once():
+                return failure
+        return 0
+
+    def watch_once(self) -> int:
+        """Listen to every process once and do what follows; return the exit code of a pool that cannot start."""
+        for child in self._children:
+            self._listen_to(child)
+            self._was_ready |= child.is_ready and child.names is not None
+            if child.wants_replacement and child not in self._to_replace:
+                self._to_replace.append(child)
+            if failure := self._look_after(child):
+                return failure
+        self._look_after_last_chances()
+        self._tell_who_died()
+        self._replace_next()
         return 0
 
     def _listen_to(self, child: Child) -> None:
