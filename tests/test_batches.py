@@ -10,7 +10,7 @@ from project.tasks import Call
 from project.tasks.batches import Batch
 from project.tasks.chains import chain
 from project.tasks.errors import TaskFailed
-from project.tasks.models import TaskRun
+from project.tasks.models import TaskBatch, TaskRun
 from project.tasks.upkeep.batch_callbacks import settle_batches
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
@@ -44,6 +44,17 @@ def test_an_empty_batch_has_ended_at_once(db: None) -> None:
     Batch.send([], then=tasks.once.call(key=1))
     assert settle_batches() == 1
     assert callbacks(1) == 1
+
+
+@pytest.mark.parametrize(
+    "stored", ["text", 7, [], {}, {"task": None}, {"task": "tests.once", "arguments": [1]}, {"task": "x", "queue": {}}]
+)
+def test_a_callback_that_nobody_can_read_ends_its_batch_with_a_dead_run(transactional_db: None, stored: Any) -> None:
+    batch = TaskBatch.objects.create(total=0, then=stored)
+    assert settle_batches() == 1
+    batch.refresh_from_db()
+    assert list(TaskRun.objects.values_list("id", "state")) == [(batch.callback_id, TaskRun.State.DEAD)]
+    assert settle_batches() == 0
 
 
 def test_a_callback_can_be_given_the_id_of_its_batch(db: None) -> None:

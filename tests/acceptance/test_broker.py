@@ -165,6 +165,7 @@ def test_a_worker_told_to_stop_takes_no_more_at_once(actors: Actors) -> None:
     assert actors.held("slow") == actors.held("fast") == 0
 
 
+@pytest.mark.long
 def test_messages_of_a_killed_worker_are_back_within_15_seconds_and_no_others(actors: Actors) -> None:
     doomed = actors.start()
     for number in range(4):

@@ -40,6 +40,7 @@ def ticks(name: str) -> list[Tick]:
     return list(Tick.objects.filter(name=name).order_by("fire_time"))
 
 
+@pytest.mark.long
 def test_a_scheduler_that_was_down_over_two_o_clock_sends_it_once_at_start(
     service: Service, no_schedules: None
 ) -> None:

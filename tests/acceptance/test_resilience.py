@@ -126,6 +126,7 @@ def test_old_processes_are_replaced_and_what_they_run_is_not_cut(service: Servic
     assert long.result() == "attempt 1"
 
 
+@pytest.mark.long
 def test_a_batch_sends_one_callback_though_workers_are_killed(service: Service, diary: Diary) -> None:
     pool = service.worker(processes=2, threads=4)
     batch = Batch.send([tasks.member.call(number=n) for n in range(1000)], then=tasks.note.call(label="all done"))
@@ -174,6 +175,7 @@ def waiting_inserts() -> list[int]:
         return [pid for (pid,) in cursor.fetchall()]
 
 
+@pytest.mark.long
 def test_max_concurrency_holds_though_a_worker_is_killed(service: Service, diary: Diary) -> None:
     pool = service.worker(threads=4)
     messages = [tasks.single.send(label="one"), tasks.single.send(label="two")]

@@ -178,6 +178,7 @@ def test_the_end_of_one_program_ends_all_and_leaves_nothing(up: Up) -> None:
     assert up.left() == []
 
 
+@pytest.mark.long
 def test_a_run_after_a_killed_one_replaces_what_was_left(up: Up) -> None:
     killed = up.started("--processes=1", "--threads=2")
     valkey = up.leader("valkey/valkey")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
+from pydantic import BaseModel, ValidationError
 
 from project.database.one_by_one import one_by_one
 from project.tasks.batches import Batch
@@ -15,6 +17,19 @@ from project.tasks.models import TaskBatch, TaskRun
 from project.tasks.sending.callbacks import insert_dead, send_or_insert_dead
 from project.tasks.sending.cause import Cause, caused_by
 from project.values.ids import uuid7
+
+#: Stands for the name of a task that cannot be read.
+_UNREADABLE = "(unreadable callback)"
+
+
+class _StoredCall(BaseModel):
+    """A callback as the batch's row has it, which may have been written by another release."""
+
+    task: str
+    arguments: dict[str, Any] = {}
+    queue: str = "default"
+    user_id: int | None = None
+    request_id: str = ""
 
 
 def settle_batches() -> int:
@@ -46,14 +61,19 @@ def _send_callback(batch: TaskBatch) -> UUID | None:
     stored = batch.on_failure if failed and batch.on_failure else batch.then
     if stored is None:
         return None
-    name, arguments, run_id = str(stored.get("task", "")), stored.get("arguments", {}), uuid7()
-    cause = Cause(source="task", user_id=stored.get("user_id"), request_id=stored.get("request_id", ""))
+    run_id = uuid7()
+    try:
+        call = _StoredCall.model_validate(stored)
+    except ValidationError as error:
+        insert_dead(_UNREADABLE, error, arguments={}, run_id=run_id)
+        return run_id
+    cause = Cause(source="task", user_id=call.user_id, request_id=call.request_id)
     with caused_by(cause):
         try:
             with transaction.atomic():
-                return send_or_insert_dead(name, arguments, run_id=run_id, queue=stored.get("queue", "default"))
+                return send_or_insert_dead(call.task, call.arguments, run_id=run_id, queue=call.queue)
         except (OperationalError, InterfaceError):
             raise  # the database's trouble, which passes
         except DatabaseError as error:
-            insert_dead(name, error, arguments=arguments, run_id=run_id)
+            insert_dead(call.task, error, arguments=call.arguments, run_id=run_id)
     return run_id
