@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import DataError
+from django.db import DataError, connection
 
 from project.tasks.models import TaskRun, Worker
 from project.tasks.running.claim_statement import ClaimedRow
+from project.tasks.running.database import insist
 from project.tasks.running.group_commit import GroupCommit
 from project.tasks.running.this_worker import this_worker
 from project.tasks.sending.outbox import message_of
@@ -71,6 +72,21 @@ def test_a_message_of_an_earlier_attempt_claims_nothing(commit: GroupCommit) -> 
 def test_a_process_whose_row_is_gone_claims_nothing(commit: GroupCommit) -> None:
     Worker.objects.all().delete()
     assert commit.claim(message_of(queued_run())) is None
+
+
+def test_rows_are_found_by_their_keys_though_the_statement_was_planned_while_the_table_was_empty(
+    commit: GroupCommit,
+) -> None:
+    claimed(commit)
+
+    def plan() -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT name, cardinality(parameter_types) FROM pg_prepared_statements")
+            ((name, parameters),) = cursor.fetchall()
+            cursor.execute(f"EXPLAIN EXECUTE {name} ({', '.join(['NULL'] * parameters)})")
+            return "\n".join(line for (line,) in cursor.fetchall())
+
+    assert "Seq Scan on tasks_taskrun" not in insist(plan, connection=commit._connection)
 
 
 def test_a_success_is_written_soon_by_itself(commit: GroupCommit) -> None:
