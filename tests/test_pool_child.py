@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
@@ -14,19 +13,10 @@ from project.pool import child as module
 from project.pool.child import HEALTHY_AFTER, Child
 from project.pool.protocol import FreeRunsOf, LastChancesWait, Names
 from tests.children import READY, command, ended_afterwards
+from tests.clocks import Clock
 
 FAILS = ["/bin/sh", "-c", "exit 1"]
 Start = Callable[..., Child]
-
-
-@dataclass
-class Clock:
-    """A clock that a test sets, in the place of the module `time`."""
-
-    now: float = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -6,28 +6,18 @@ import select
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from project.web.server import processes as module
 from project.web.server.processes import LONGEST_SILENCE_SECONDS, Processes, WebProcess
+from tests.clocks import Clock
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 GoesOn = Callable[[], bool]
 Work = Callable[[GoesOn], None]
 Web = Callable[[Work], WebProcess]
-
-
-@dataclass
-class Clock:
-    """A clock that a test sets, in the place of the module `time`."""
-
-    now: float = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture
