@@ -37,6 +37,11 @@ def test_retries_end_after_max_retries() -> None:
     assert Policy(max_retries=2).retry_in(ValueError(), failures=3) is None
 
 
+def test_a_run_that_needs_other_code_is_not_tried_again_at_once() -> None:
+    waits = [Policy().postpone_for(Misfit("new"), times=1, so_far=timedelta(0)) for _ in range(300)]
+    assert min(wait for wait in waits if wait is not None) >= timedelta(seconds=2)
+
+
 def test_an_error_may_carry_its_own_delay() -> None:
     later = RetryLater(after=timedelta(days=2))
     assert Policy().postpone_for(later, times=1, so_far=timedelta(0)) == timedelta(days=2)

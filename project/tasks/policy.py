@@ -132,7 +132,8 @@ class Policy:
             return None
         if isinstance(error, RetryLater):
             return min(max(error.after, timedelta(0)), _LONGEST_WAIT)
-        return _backoff(times, first=_FIRST_LOOK, last=_LAST_LOOK)
+        # Half of it for certain: a try at once would meet the same code again.
+        return _backoff(times, first=_FIRST_LOOK, last=_LAST_LOOK, at_least=0.5)
 
     def dramatiq_options(self) -> Mapping[str, Any]:
         """Return the same policy in Dramatiq's words, for tasks that are not durable."""
@@ -173,12 +174,12 @@ def check_priority(priority: int) -> None:
         raise TaskDefinitionError(f"A priority is a number from {-(2**15)} to {2**15 - 1}, not {priority}.")
 
 
-def _backoff(times: int, *, first: timedelta, last: timedelta) -> timedelta:
+def _backoff(times: int, *, first: timedelta, last: timedelta, at_least: float = 0) -> timedelta:
     # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     # In seconds, because doubling a timedelta can leave its range.
     doubled = first.total_seconds() * 2.0 ** min(times - 1, 32)
     ceiling = min(doubled, last.total_seconds(), _LONGEST_WAIT.total_seconds())
-    return timedelta(seconds=ceiling * random.uniform(0, 1))  # noqa: S311 (no secret depends on it)
+    return timedelta(seconds=ceiling * random.uniform(at_least, 1))  # noqa: S311 (no secret depends on it)
 
 
 def _digest(text: str) -> str:
