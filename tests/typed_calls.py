@@ -5,6 +5,7 @@ Both are told to complain about an ignore comment that is not needed, so a wrong
 
 from datetime import timedelta
 from typing import assert_type
+from uuid import UUID
 
 from project.health.tasks import PingResult
 from project.registry import registry
@@ -22,6 +23,12 @@ def results_have_the_type_the_task_declares() -> None:
     )
     calls = [registry.todo_cleanup_for_user.call(user_id=number) for number in range(3)]
     assert_type(registry.todo_cleanup_for_user.send_many(calls), list[Message[CleanupResult]])
+
+
+def a_run_is_found_again_by_its_id_with_its_type(run_id: UUID) -> None:
+    assert_type(registry.todo_cleanup.message(run_id), Message[CleanupResult])
+    assert_type(registry.todo_cleanup.message(str(run_id)).result(timeout=30), CleanupResult)
+    assert_type(registry.ping.message(run_id).ready, bool)
 
 
 async def results_are_awaited_with_their_type() -> None:
@@ -48,7 +55,7 @@ def a_step_must_take_what_the_one_before_returns() -> None:
 
 def ways_around_the_row_are_refused() -> None:
     registry.cleanup_sessions.send_with_options(args=(7,))  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
-    registry.ping.message()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
+    registry.ping.message(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     registry.ping.message_with_options()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
     registry.ping.delay()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
     registry.ping.apply_async()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]

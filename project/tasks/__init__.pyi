@@ -19,6 +19,7 @@ from project.tasks.errors import TaskDefinitionError as TaskDefinitionError
 from project.tasks.errors import TaskError as TaskError
 from project.tasks.errors import TaskFailed as TaskFailed
 from project.tasks.errors import TimeLimitExceeded as TimeLimitExceeded
+from project.tasks.errors import UnknownRunError as UnknownRunError
 from project.tasks.errors import UnknownTaskError as UnknownTaskError
 from project.tasks.running.context import RunContext as RunContext
 from project.tasks.running.context import current_run as current_run

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from uuid import UUID
 
 import dramatiq
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
@@ -13,10 +14,11 @@ from dramatiq.asyncio import async_to_sync as run_in_event_loop
 from dramatiq.broker import get_broker
 
 from project.tasks.declaration import Call, Declaration, all_declarations, declaration_of, declare
+from project.tasks.errors import OtherWayError
 from project.tasks.policy import Policy
 from project.tasks.running.execution import execute, take_delivery
 from project.tasks.running.isolation import giving_back
-from project.tasks.sending.message import Message
+from project.tasks.sending.message import Message, message_of_run
 from project.tasks.sending.options import Options
 from project.tasks.sending.refused import COMPOSED, PLAIN, WITH_OPTIONS, Refused
 from project.tasks.sending.sending import send_runs
@@ -104,7 +106,6 @@ class Task(dramatiq.Actor[P, R]):
 
     # Dramatiq's own, and what Celery calls the same: they would bypass the row, the transaction and the signature.
     send_with_options: Refused = Refused(WITH_OPTIONS)  # type: ignore[assignment]
-    message: Refused = Refused(COMPOSED)  # type: ignore[assignment]
     message_with_options: Refused = Refused(COMPOSED)  # type: ignore[assignment]
     delay: Refused = Refused(PLAIN)
     apply_async: Refused = Refused(WITH_OPTIONS)
@@ -156,6 +157,22 @@ class Task(dramatiq.Actor[P, R]):
     def send_many(self, calls: Iterable[Call[R]]) -> list[Message[R]]:
         """Send many calls of this task with one INSERT and one pipeline to the broker."""
         return self.using().send_many(calls)
+
+    def message(self, run_id: UUID | str) -> Message[R]:  # type: ignore[override]  # Dramatiq's would leave no row
+        """Return the message of a run of this task that was sent before: its state, its result, a way to cancel it.
+
+        Args:
+            run_id: The run's id.
+
+        Raises:
+            UnknownRunError: If there is no such run, or if it is one of another task.
+            OtherWayError: If that cannot be an id: Dramatiq's own `message` takes a task's arguments.
+        """
+        try:
+            known = run_id if isinstance(run_id, UUID) else UUID(run_id)
+        except (TypeError, ValueError, AttributeError):
+            raise OtherWayError(self.actor_name, "message", COMPOSED) from None
+        return cast("Message[R]", message_of_run(known, task=self.declaration))
 
     @_with_options_of(Options)
     def using(self, options: Options) -> Sender[P, R]:

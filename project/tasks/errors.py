@@ -88,6 +88,10 @@ class ResultUnavailable(TaskError):  # noqa: N818
     """There is no result to wait for; the message says why."""
 
 
+class UnknownRunError(ResultUnavailable):
+    """There is no such run, or it is one of another task; the message says which."""
+
+
 class WaitInTask(ResultUnavailable, PermanentError):  # noqa: N818
     """A task must not wait for another one: that is what occupies the thread which the other one needs."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +15,8 @@ from project.tasks.errors import RunStateError
 from project.tasks.models import TaskRun
 from project.tasks.policy import Policy
 from project.tasks.repair.audit import Operator, record
-from project.tasks.sending.outbox import admit, publish_on_commit
+from project.tasks.sending.cancelling import cancel_locked
+from project.tasks.sending.outbox import publish_on_commit
 from project.values.described import message_in
 
 #: States from which a run can be tried again.
@@ -31,15 +31,9 @@ def cancel(run_id: UUID, *, by: Operator, reason: str = "") -> TaskRun:
         RunStateError: If it has ended.
     """
     with transaction.atomic():
-        run = _locked(run_id, allowed=TaskRun.UNFINISHED, action="cancelled")
+        run = TaskRun.objects.select_for_update().get(id=run_id)
         before = run.state
-        if run.state == TaskRun.State.RUNNING:
-            run.cancel_requested = True
-        else:
-            run.state, run.finished_at = TaskRun.State.CANCELLED, database_now()
-        run.save(update_fields=["state", "cancel_requested", "finished_at"])
-        if run.limit_key:
-            transaction.on_commit(partial(admit, run.limit_key), robust=True)
+        cancel_locked(run)
         record("cancel", target=str(run_id), by=by, reason=reason, before={"state": before}, after=_seen(run))
     return run
 

@@ -3,23 +3,33 @@
 import asyncio
 import time
 from datetime import timedelta
-from typing import Never, NoReturn, TypeVar, cast
+from typing import Any, Never, NoReturn, TypeVar, cast
 from uuid import UUID
 
 import dramatiq
+import structlog
 from asgiref.sync import sync_to_async
-from django.db import connection
+from django.db import connection, transaction
 
-from project.tasks.declaration import declaration_of
-from project.tasks.errors import OtherWayError, ResultTimeout, ResultUnavailable, TaskFailed, WaitInTask
+from project.tasks.declaration import Declaration, declaration_of
+from project.tasks.errors import (
+    OtherWayError,
+    ResultTimeout,
+    ResultUnavailable,
+    TaskFailed,
+    UnknownRunError,
+    WaitInTask,
+)
 from project.tasks.models import TaskRun
+from project.tasks.sending.cancelling import cancel_locked
 from project.tasks.sending.in_task import is_in_task
-from project.tasks.sending.outbox import awaits_commit
+from project.tasks.sending.outbox import awaits_commit, parts_of_message
 from project.tasks.sending.refused import COMPOSED, Refused
 from project.values.deadline import Deadline
 from project.values.text import error_text
 
 R_co = TypeVar("R_co", covariant=True)
+log = structlog.get_logger(__name__)
 
 #: Seconds between two looks at the row: short at first, because most runs end within milliseconds; longer later, so
 #: that many callers who wait do not keep the database busy.
@@ -48,6 +58,39 @@ class Message(dramatiq.Message[R_co]):
         """The id of the run's row."""
         return UUID(self.message_id)
 
+    @property
+    def status(self) -> TaskRun.State:
+        """The run's state now.
+
+        Raises:
+            UnknownRunError: If there is no such run, or not yet.
+        """
+        return TaskRun.State(self._run().state)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the run has ended, however it did."""
+        return self.status in TaskRun.ENDED
+
+    @property
+    def successful(self) -> bool:
+        """Whether the run has ended with a result."""
+        return self.status == TaskRun.State.SUCCEEDED
+
+    def cancel(self) -> None:
+        """Keep the run from starting, or have TaskCancelled raised in it: it stops within seconds.
+
+        Raises:
+            UnknownRunError: If there is no such run.
+            RunStateError: If it has ended.
+        """
+        with transaction.atomic():
+            run = TaskRun.objects.select_for_update().filter(id=self.run_id, task=self.actor_name).first()
+            if run is None:
+                raise self._unknown()
+            cancel_locked(run)
+        log.info("run_cancelled", task=self.actor_name, run_id=self.message_id, was_running=run.cancel_requested)
+
     def result(self, timeout: float | timedelta = 10) -> R_co:
         """Wait until the run has ended and return what the task returned.
 
@@ -61,7 +104,7 @@ class Message(dramatiq.Message[R_co]):
             WaitInTask: If a task would wait, with a thread that the run may need.
         """
         deadline, pause = Deadline.after(timeout), _FIRST_PAUSE
-        while (run := self._run()).state in TaskRun.UNFINISHED:
+        while (run := self._run_to_wait_for()).state in TaskRun.UNFINISHED:
             self._check_may_wait(run, deadline)
             time.sleep(min(pause, deadline.left))
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
@@ -70,7 +113,7 @@ class Message(dramatiq.Message[R_co]):
     async def aresult(self, timeout: float | timedelta = 10) -> R_co:
         """Wait as `result` does, without blocking the event loop."""
         deadline, pause = Deadline.after(timeout), _FIRST_PAUSE
-        while (run := await sync_to_async(self._run)()).state in TaskRun.UNFINISHED:
+        while (run := await sync_to_async(self._run_to_wait_for)()).state in TaskRun.UNFINISHED:
             self._check_may_wait(run, deadline)
             await asyncio.sleep(min(pause, deadline.left))
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
@@ -79,9 +122,17 @@ class Message(dramatiq.Message[R_co]):
     def _run(self) -> TaskRun:
         run = TaskRun.objects.filter(id=self.run_id).only("state", "result", "error_type", "error").first()
         if run is None:
-            raise ResultUnavailable(
-                f"No run {self.run_id}: task {self.actor_name!r} keeps no row, or its transaction was rolled back."
-            )
+            raise self._unknown()
+        return run
+
+    def _unknown(self) -> UnknownRunError:
+        return UnknownRunError(
+            f"No run {self.run_id}: task {self.actor_name!r} keeps no row, its transaction was rolled back, or it was "
+            "pruned."
+        )
+
+    def _run_to_wait_for(self) -> TaskRun:
+        run = self._run()
         if connection.in_atomic_block and awaits_commit(self.run_id):
             raise ResultUnavailable(
                 f"Run {self.run_id} cannot start before the transaction that sent it commits: wait outside of it."
@@ -99,3 +150,17 @@ class Message(dramatiq.Message[R_co]):
         if run.state != TaskRun.State.SUCCEEDED:
             raise TaskFailed(run_id=run.id, state=run.state, reason=error_text(run.error_type, run.error))
         return cast("R_co", declaration_of(self.actor_name).signature.result_from_json(run.result))
+
+
+def message_of_run(run_id: UUID, *, task: Declaration) -> Message[Any]:
+    """Return the message of a run that was sent before.
+
+    Raises:
+        UnknownRunError: If there is none, or if it is one of another task.
+    """
+    run = TaskRun.objects.filter(id=run_id).first()
+    if run is None:
+        raise UnknownRunError(f"No run of task {task.name!r} has the id {run_id}: it was never sent, or was pruned.")
+    if run.task != task.name:
+        raise UnknownRunError(f"Run {run_id} is one of task {run.task!r}, not of {task.name!r}.")
+    return Message(**parts_of_message(run))
