@@ -23,7 +23,6 @@ from project.broker.delays import DelayConsumer
 from project.broker.dramatiq_internals import message_of
 from project.broker.orphans import Sightings, forget_dead_letters, rescue
 from project.broker.outgoing import MOST_MESSAGES_TOGETHER, chunks, encode, end_for, stamp
-from project.broker.pipeline import PipelinedConnection
 from project.broker.scripts import Scripts
 from project.broker.shutdown import Drain
 from project.broker.stranded import put_back_stranded
@@ -127,13 +126,9 @@ class ServiceBroker(RedisBroker):
         commands = chunks(stamped)
         for (queue, end), arguments in islice(commands, 1):
             self.lua.run("enqueue", queue, end, *arguments)  # which also sees to it that Redis has the script
-        connection = PipelinedConnection(self.client)
-        try:
-            connection.stream(
-                [self.lua.command("enqueue", queue, end, *arguments)] for (queue, end), arguments in commands
-            )
-        finally:
-            connection.close()
+        self.lua.connections.stream(
+            [self.lua.command("enqueue", queue, end, *arguments)] for (queue, end), arguments in commands
+        )
         for message in stamped if self._listeners("after_enqueue") else ():
             self.emit_after("enqueue", message, None)
         return stamped

@@ -69,6 +69,16 @@ class PipelinedConnection:
             self._connection = connection
             return replies
 
+    def renew(self) -> None:
+        """Hang up if Redis has, or has said something unasked, since the last command; the next one connects again."""
+        if self._connection is not None:
+            try:
+                is_spoilt = self._connection.can_read()
+            except (redis.RedisError, OSError):
+                is_spoilt = True
+            if is_spoilt:
+                self._connection.disconnect()
+
     def close(self) -> None:
         """Give the connection back to the pool."""
         connection, self._connection = self._connection, None
