@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection, connections
 from pydantic import BaseModel
 
-from project.tasks import task
+from project.tasks import Outcome, task
 from project.tasks.errors import PermanentError, ResultUnavailable, RetryLater, TaskCancelled, TimeLimitExceeded
 from project.tasks.running.context import current_run
 from project.tasks.sending.message import Message
@@ -245,3 +245,19 @@ def fast_and_patient(*, times: int) -> None:
     notes.append("attempt")
     if len(notes) <= times:
         raise RetryLater(after=timedelta(milliseconds=10))
+
+
+@task("tests.total")
+def total(outcomes: list[Outcome[Sum]], *, plus: int = 0) -> int:
+    """Add up what the members of a batch returned, and note why others did not."""
+    notes.extend(str(outcome.error) for outcome in outcomes if outcome.error is not None)
+    notes.append("".join("s" if outcome.ok else "f" for outcome in outcomes))
+    return plus + sum(outcome.value.total for outcome in outcomes if outcome.ok)
+
+
+@task("tests.odd")
+def odd(number: int) -> Sum:
+    """Return odd numbers and refuse the others for good."""
+    if number % 2 == 0:
+        raise PermanentError(f"{number} is even")
+    return Sum(total=number)

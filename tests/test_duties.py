@@ -53,7 +53,7 @@ def choosy(value: Annotated[int, AfterValidator(lambda value: 2 // (value - 1))]
 def batch_with(callback: str, **arguments: Any) -> TaskBatch:
     """Create a batch that has ended; its callback is stored as it is."""
     then = {"task": callback, "arguments": arguments, "user_id": None, "request_id": ""}
-    batch = Batch.send([])
+    batch: Batch = Batch.send([])
     TaskBatch.objects.filter(id=batch.id).update(then=then)
     return TaskBatch.objects.get(id=batch.id)
 
@@ -113,7 +113,7 @@ def test_a_callback_that_cannot_even_be_recorded_keeps_no_other_batch_from_being
 def test_the_callback_of_a_batch_whose_user_was_deleted_is_sent(transactional_db: None) -> None:
     user = a_user()
     with caused_by(Cause(source="api", user_id=user.pk, request_id="r1")):
-        batch = Batch.send([], then=picky.call(2))
+        batch: Batch = Batch.send([], then=picky.call(2))
     user.delete()
     assert settle_batches() == 1
     run = callback_of(TaskBatch.objects.get(id=batch.id))

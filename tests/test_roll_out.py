@@ -107,7 +107,7 @@ def test_a_next_step_that_this_code_does_not_know_waits_with_everything_it_needs
 
 
 def test_a_callback_that_this_code_does_not_know_waits_with_its_arguments_and_cause(db: None) -> None:
-    batch = Batch.send([])
+    batch: Batch = Batch.send([])
     stored = {"task": "tests.gone", "queue": "mail", "arguments": {"x": 1}, "user_id": None, "request_id": "r-1"}
     TaskBatch.objects.filter(id=batch.id).update(then=stored)
     settle_batches()

@@ -73,7 +73,7 @@ def test_a_later_step_that_has_to_wait_keeps_the_steps_after_it(transactional_db
 
 def test_a_callback_that_has_to_wait_is_sent_when_its_key_is_free(db: None, broker: ServiceBroker) -> None:
     elsewhere = tasks.once.send(key=1).run_id
-    batch = Batch.send([], then=tasks.once.call(key=1))
+    batch: Batch = Batch.send([], then=tasks.once.call(key=1))
     assert settle_batches() == 1
     callback = TaskRun.objects.get(state="pending")
     assert callback.id != elsewhere

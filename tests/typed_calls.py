@@ -9,7 +9,7 @@ from uuid import UUID
 
 from project.health.tasks import PingResult
 from project.registry import registry
-from project.tasks import Message, chain, task
+from project.tasks import Batch, Message, Outcome, chain, outcomes_of, task
 from todo.schemas import CleanupResult
 from users.schemas import CleanupSessionsResult
 
@@ -34,6 +34,22 @@ def a_run_is_found_again_by_its_id_with_its_type(run_id: UUID) -> None:
 async def results_are_awaited_with_their_type() -> None:
     message = await registry.todo_cleanup_for_user.asend(user_id=1)
     assert_type(await message.aresult(timeout=30), CleanupResult)
+
+
+@task("tests.typed_callback")
+def _todos_are_clean(outcomes: list[Outcome[CleanupResult]], week: int = 0) -> None:
+    assert_type(outcomes[0].value, CleanupResult)
+
+
+def a_callback_gets_what_the_members_return() -> None:
+    calls = [registry.todo_cleanup_for_user.call(user_id=number) for number in range(3)]
+    batch = Batch.send(calls, then=_todos_are_clean)
+    assert_type(batch, Batch[CleanupResult])
+    assert_type(batch.results(timeout=30)[0].value, CleanupResult)
+    Batch.send(calls, on_failure=_todos_are_clean.call(outcomes_of(calls), week=46))
+    pings = [registry.ping.call()]
+    Batch.send(pings, then=_todos_are_clean)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    _todos_are_clean.call(outcomes_of(pings))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def wrong_calls_are_refused() -> None:

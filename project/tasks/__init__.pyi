@@ -5,6 +5,7 @@ from project.tasks.actor import get_task as get_task
 from project.tasks.actor import task as task
 from project.tasks.batches import Batch as Batch
 from project.tasks.batches import BatchProgress as BatchProgress
+from project.tasks.batches import outcomes_of as outcomes_of
 from project.tasks.chains import Chain as Chain
 from project.tasks.chains import chain as chain
 from project.tasks.declaration import Call as Call
@@ -21,6 +22,7 @@ from project.tasks.errors import TaskFailed as TaskFailed
 from project.tasks.errors import TimeLimitExceeded as TimeLimitExceeded
 from project.tasks.errors import UnknownRunError as UnknownRunError
 from project.tasks.errors import UnknownTaskError as UnknownTaskError
+from project.tasks.outcome import Outcome as Outcome
 from project.tasks.running.context import RunContext as RunContext
 from project.tasks.running.context import current_run as current_run
 from project.tasks.running.context import report_progress as report_progress

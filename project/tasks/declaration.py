@@ -13,7 +13,7 @@ from project.tasks.errors import UnknownTaskError
 from project.tasks.policy import Policy
 from project.tasks.signature import TaskSignature
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +54,7 @@ class Declaration:
 
 
 @dataclass(frozen=True)
-class Call(Generic[R]):
+class Call(Generic[R_co]):
     """A task with validated arguments, not sent yet.
 
     Args:

@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic cannot read typing.TypedDict before Python 3.12
 
 from project.tasks.errors import TaskArgumentError, TaskDefinitionError
+from project.tasks.outcome import STORED_MEMBERS, result_type
 from project.values.json_values import UnstorableError, json_of
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -98,6 +99,15 @@ class TaskSignature:
         return get_type_hints(self.fn, include_extras=True)
 
     @cached_property
+    def outcomes(self) -> dict[str, TypeAdapter[Any]]:
+        """For each parameter that asks for the outcomes of a batch's members, what their results must be."""
+        return {
+            name: self._adapter(of, of=f"the results that {name!r} asks for")
+            for name in self._signature.parameters
+            if (of := result_type(self.hints.get(name))) is not None
+        }
+
+    @cached_property
     def _arguments(self) -> TypeAdapter[dict[str, Any]]:
         fields = {name: self._field(parameter) for name, parameter in self._signature.parameters.items()}
         arguments = TypedDict(f"{self.fn.__name__}_arguments", fields)  # type: ignore[misc]  # made of the parameters
@@ -114,7 +124,7 @@ class TaskSignature:
             raise TaskDefinitionError(f"Task {self.name!r} must name its parameters: {parameter} cannot be stored.")
         if parameter.name not in self.hints:
             raise TaskDefinitionError(f"Task {self.name!r} must annotate its parameter {parameter.name!r}.")
-        hint = self.hints[parameter.name]
+        hint = STORED_MEMBERS if parameter.name in self.outcomes else self.hints[parameter.name]
         return hint if parameter.default is inspect.Parameter.empty else NotRequired[hint]
 
     def _adapter(self, annotation: Any, *, of: str) -> TypeAdapter[Any]:

@@ -6,12 +6,34 @@ import time
 from datetime import datetime
 from uuid import UUID
 
+_NUMBER = 0xFFFF_FFFF
+
 
 def uuid7() -> UUID:
     """Make a UUID whose first 48 bits are the milliseconds since 1970; 12 more divide these, the rest is random."""
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     fraction = (nanoseconds << 12) // 1_000_000
     return _uuid7(milliseconds, fraction.to_bytes(2, "big") + os.urandom(8))
+
+
+def uuid7_series(count: int) -> list[UUID]:
+    """Make UUIDs that belong together: their last 32 bits number them from 0, so that one of them tells all.
+
+    Args:
+        count: How many, below 2**32.
+    """
+    first = series_of(uuid7())
+    return [UUID(int=first + number) for number in range(count)]
+
+
+def series_of(one: UUID) -> int:
+    """Return what the UUIDs of a series have in common, as a number to add theirs to."""
+    return one.int & ~_NUMBER
+
+
+def number_of(one: UUID) -> int:
+    """Return which UUID of its series one is, from 0."""
+    return one.int & _NUMBER
 
 
 def uuid7_of(name: str, *, at: datetime) -> UUID:

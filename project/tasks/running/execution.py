@@ -32,6 +32,7 @@ from project.tasks.running.database import insist
 from project.tasks.running.group_commit import group_commit
 from project.tasks.running.interrupts import interrupts
 from project.tasks.running.isolation import lent_connection
+from project.tasks.running.members import with_outcomes
 from project.tasks.running.outcomes import record_failure, record_success
 from project.tasks.sending.cause import caused_by, child_of
 from project.tasks.sending.expiry import is_too_late
@@ -136,7 +137,8 @@ def _make_dead(message: dramatiq.Message[Any]) -> None:
 
 def _fitting(task: Declaration, arguments: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return task.signature.from_json(arguments)
+        fitting = task.signature.from_json(arguments)
+        return with_outcomes(task, fitting) if task.signature.outcomes else fitting
     except (TaskArgumentError, UnknownTaskError) as error:
         raise Misfit(f"{error} It is tried again until a worker comes whose code they fit, or for an hour.") from error
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Never, NoReturn, TypeVar, cast
 from uuid import UUID
@@ -36,6 +37,14 @@ log = structlog.get_logger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.25
 #: How many times longer each pause is than the one before.
 _GROWTH = 1.5
+
+
+def growing_pauses() -> Iterator[float]:
+    """Yield how many seconds to wait before each further look."""
+    pause = _FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 
 class Message(dramatiq.Message[R_co]):
@@ -103,20 +112,18 @@ class Message(dramatiq.Message[R_co]):
             ResultUnavailable: If there is nothing to wait for.
             WaitInTask: If a task would wait, with a thread that the run may need.
         """
-        deadline, pause = Deadline.after(timeout), _FIRST_PAUSE
+        deadline, pauses = Deadline.after(timeout), growing_pauses()
         while (run := self._run_to_wait_for()).state in TaskRun.UNFINISHED:
             self._check_may_wait(run, deadline)
-            time.sleep(min(pause, deadline.left))
-            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+            time.sleep(min(next(pauses), deadline.left))
         return self._outcome(run)
 
     async def aresult(self, timeout: float | timedelta = 10) -> R_co:
         """Wait as `result` does, without blocking the event loop."""
-        deadline, pause = Deadline.after(timeout), _FIRST_PAUSE
+        deadline, pauses = Deadline.after(timeout), growing_pauses()
         while (run := await sync_to_async(self._run_to_wait_for)()).state in TaskRun.UNFINISHED:
             self._check_may_wait(run, deadline)
-            await asyncio.sleep(min(pause, deadline.left))
-            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+            await asyncio.sleep(min(next(pauses), deadline.left))
         return self._outcome(run)
 
     def _run(self) -> TaskRun:

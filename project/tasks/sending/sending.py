@@ -26,7 +26,12 @@ _NO_TIME = timedelta(0)
 
 
 def send_runs(
-    calls: Sequence[Call[Any]], options: Options, *, or_wait: bool = False, **columns: Any
+    calls: Sequence[Call[Any]],
+    options: Options,
+    *,
+    or_wait: bool = False,
+    ids: Sequence[UUID] | None = None,
+    **columns: Any,
 ) -> list[Message[Any]]:
     """Send calls, of one or several tasks; those of tasks that are not durable go straight to the broker.
 
@@ -35,6 +40,7 @@ def send_runs(
         options: How this send differs from the tasks' policies.
         or_wait: Have a run wait until its unique key is free; otherwise the unfinished run that has the key stands
             in for it.
+        ids: The runs' ids, by default new ones.
         columns: More columns of the rows, the same for each.
 
     Raises:
@@ -46,6 +52,8 @@ def send_runs(
     if all(call.task.durable for call in calls):
         cause = options.cause or current_cause()
         rows = [_row(call, options, cause=cause, **columns) for call in calls]
+        for row, run_id in zip(rows, ids or (), strict=False):
+            row.id = run_id
         return [Message(**parts_of_message(run)) for run in _keep(rows, or_wait=or_wait)]
     if any(call.task.durable for call in calls):
         raise ValueError("Send durable and other tasks apart: only durable ones share the transaction.")
