@@ -8,7 +8,8 @@ from dramatiq import Message
 from dramatiq.broker import MessageProxy
 
 from project.broker.dramatiq_internals import WorkQueueItem as Item
-from project.broker.work_queue import MOST_TAKEN_AHEAD, TAKEN_AHEAD, WorkQueue
+from project.broker.lanes import MOST_TAKEN_AHEAD, TAKEN_AHEAD
+from project.broker.work_queue import WorkQueue
 from tests.eventually import eventually
 
 numbers = itertools.count()
@@ -124,7 +125,7 @@ def test_a_thread_that_ends_wakes_the_consumer_that_waits_for_one() -> None:
     granted: list[int] = []
     waiting = threading.Thread(target=lambda: granted.append(work.reserve("other", timeout=60)), daemon=True)
     waiting.start()
-    eventually(lambda: work._share("other").is_wanting)
+    eventually(lambda: work._demand("other").is_wanting)
     work.task_done()
 
     eventually(lambda: granted == [1])

@@ -99,7 +99,7 @@ class QueueConsumer(Consumer):
     def close(self) -> None:
         """Put back whatever has not been handed out."""
         unstarted, self._fetched = self._fetched, deque()
-        self._work.release(self.queue_name, len(unstarted))
+        self._work.arrive(unstarted)
         self._connection.close()
         self.requeue(unstarted)
         self._give_back_awaited()
@@ -111,22 +111,31 @@ class QueueConsumer(Consumer):
             self._fill()
         if not self._fetched:
             return None
-        self._work.arrive(self.queue_name)
-        return self._fetched.popleft()
+        message = self._fetched.popleft()
+        self._work.arrive([message])
+        return message
 
     def _fill(self) -> None:
         timeout = 0 if self._awaited else THREAD_WAIT.total_seconds()
         if not (count := self._work.reserve(self.queue_name, timeout=timeout)):
             return self._leave_to_others()
+        fetched: list[Delivery] = []
         try:
-            self._fetched.extend(self._fetch(count))
+            fetched = self._fetch(count)
         finally:
-            self._work.release(self.queue_name, count - len(self._fetched))
+            self._work.release(self.queue_name, count - len(fetched))
+        self._keep_what_has_a_place(fetched)
         if self._is_paused:
             time.sleep(THREAD_WAIT.total_seconds())
-        elif not self._fetched:
+        elif not fetched and self._work.may_wait(self.queue_name):
             self._wait_for_message(wait=MESSAGE_WAIT, count=1)
         return None
+
+    def _keep_what_has_a_place(self, fetched: list[Delivery]) -> None:
+        surplus = self._work.expect(self.queue_name, fetched)
+        self._fetched.extend(each for each in fetched if each.options["redis_message_id"] not in surplus)
+        if surplus:
+            self._give_back(id_ for each in fetched if (id_ := each.options["redis_message_id"]) in surplus)
 
     def _fetch(self, count: int) -> list[Delivery]:
         deliveries = (self._open(*pair) for pair in self._take(count))
@@ -166,7 +175,7 @@ class QueueConsumer(Consumer):
         """Give back what other processes could run sooner, now that no thread here is idle."""
         if self._awaited:
             self._give_back_awaited()
-        elif self._work.is_stuck() and (unstarted := self._work.take_back(self.queue_name)):
+        elif unstarted := self._work.take_back_stuck(self.queue_name):
             self.requeue(unstarted)
         self._scripts.beat()
 
@@ -202,7 +211,7 @@ class QueueConsumer(Consumer):
 
     def _lose_connection(self, error: Exception) -> None:
         """Forget what was not started: Redis still has it, and this process gives it back when it is reached."""
-        self._work.release(self.queue_name, len(self._fetched))
+        self._work.arrive(self._fetched)
         self._fetched.clear()
         self._work.take_back(self.queue_name)
         self._may_hold_leftovers, self._awaited = True, []
