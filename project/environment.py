@@ -10,6 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from project.mail_environment import MailVariables
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
@@ -35,7 +37,7 @@ class Stage(BaseSettings):
     )
 
 
-class Environment(Stage):
+class Environment(MailVariables, Stage):
     """The configuration of one process, from its environment, `.env` and `/run/secrets`.
 
     A field's name in capitals is the variable's name. An empty value counts as not set. What the
@@ -138,12 +140,7 @@ class Environment(Stage):
         default="auto",
         description="`auto` is JSON in production and readable lines elsewhere.",
     )
-    port: int = Field(
-        default=8000,
-        ge=1,
-        le=65535,
-        description="Where the web process listens.",
-    )
+    port: int = Field(default=8000, ge=1, le=65535, description="Where the web process listens.")
     bind_address: str = Field(
         default="127.0.0.1",
         description="Address the web process listens on; `0.0.0.0` in a container. One that others can reach needs "
@@ -184,7 +181,8 @@ class Environment(Stage):
         missing = [name.upper() for name in ("environment", "secret_key") if name not in self.model_fields_set]
         if missing:
             must = " and ".join(missing)
-            raise ValueError(f"others can reach {self.bind_address}, so {must} must be set; ENVIRONMENT to production")
+            others = f"BIND_ADDRESS: others can reach {self.bind_address}"
+            raise ValueError(f"{others}, so {must} must be set; ENVIRONMENT to production")
         return self
 
     @property
@@ -226,8 +224,8 @@ def read_environment(*, env_file: Path | None = None, secrets_dir: Path = SECRET
 
 def _readable(error: ValidationError) -> str:
     mistakes = error.errors(include_url=False, include_context=False, include_input=False)
-    # Only BIND_ADDRESS is wrong because of others.
-    lines = [f"  {str((*mistake['loc'], 'bind_address')[0]).upper()}: {_reason(mistake)}" for mistake in mistakes]
+    # Of variables that do not go together, the reason begins with the name of one.
+    lines = ["  " + ": ".join([*(str(part).upper() for part in at["loc"][:1]), _reason(at)]) for at in mistakes]
     return "\n".join(["The environment is not complete or not right. Set these variables and start again:", *lines])
 
 

@@ -7,6 +7,7 @@ class TaskName(StrEnum):
     """The names messages carry; renaming one orphans the messages that are under way."""
 
     PING = "ping"
+    SEND_EMAIL = "send_email"
     TODO_CLEANUP = "todo.cleanup"
     TODO_CLEANUP_FOR_USER = "todo.cleanup_for_user"
     CLEANUP_SESSIONS = "cleanup_sessions"

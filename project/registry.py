@@ -1,6 +1,7 @@
 """Every task of the service, typed: what views, the clock, the admin and scripts send from."""
 
 from project.health import tasks as health
+from project.mail import tasks as mail
 from project.tasks.upkeep import tasks as machinery
 from todo import tasks as todo
 from users import tasks as users
@@ -10,6 +11,7 @@ class TasksRegistry:
     """One attribute for each task, with the types of its arguments and its result."""
 
     ping = health.ping
+    send_email = mail.send_email
     todo_cleanup = todo.cleanup
     todo_cleanup_for_user = todo.cleanup_for_user
     cleanup_sessions = users.cleanup_sessions

@@ -9,6 +9,7 @@ from psycopg import IsolationLevel
 
 from project.environment import BASE_DIR, environment
 from project.logs import configure_structlog, logging_config
+from project.mail_environment import site_url
 
 # Time zones come from the pinned tzdata package, so that every machine computes the same fire times.
 zoneinfo.reset_tzpath(to=[])
@@ -33,6 +34,7 @@ INSTALLED_APPS = [
     "project.tasks",
     "users",
     "project.health",
+    "project.mail",
     "project.desk",
     "project.drill",
     "todo",
@@ -121,6 +123,24 @@ if environment.is_production:
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
+
+# --- Mail: without a server to send it to, it becomes files that the page /admin/mail/ shows ---
+SITE_URL = site_url(
+    environment.site_url, hosts=ALLOWED_HOSTS, port=environment.port, is_production=environment.is_production
+)
+MAIL_DIRECTORY = None
+if not (environment.is_production or environment.email_host):
+    MAIL_DIRECTORY = environment.mail_directory or BASE_DIR / ".data" / "mail"
+EMAIL_BACKEND = "project.mail.files.EmailBackend" if MAIL_DIRECTORY else "django.core.mail.backends.smtp.EmailBackend"
+EMAIL_HOST = environment.email_host or "localhost"
+EMAIL_PORT = environment.email_port_used
+EMAIL_USE_TLS = environment.email_security == "starttls"
+EMAIL_USE_SSL = environment.email_security == "tls"
+EMAIL_HOST_USER = environment.email_user
+EMAIL_HOST_PASSWORD = environment.email_password.get_secret_value() if environment.email_password else ""
+EMAIL_TIMEOUT = environment.email_timeout
+DEFAULT_FROM_EMAIL = environment.email_from
+EMAIL_DOMAIN = environment.email_domain
 
 # --- Static files: WhiteNoise serves them from the process itself ---
 STATIC_URL = "/static/"

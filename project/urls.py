@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 from project.api import api
 from project.desk.metrics import metrics
 from project.desk.views import operations
+from project.mail import pages as mail_pages
 from project.web.errors import API_PREFIX, no_such_page
 from users import pages
 
@@ -15,6 +16,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="api:openapi-view")),
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}ninja/favicon.png")),
     path("admin/operations/", admin.site.admin_view(operations), name="operations"),
+    *([path("admin/mail/", include(mail_pages.urlpatterns))] if settings.MAIL_DIRECTORY else []),
     path("admin/login/", pages.sign_in),
     path("admin/password_change/", admin.site.admin_view(pages.change_password, cacheable=True)),
     path("admin/", admin.site.urls),

@@ -34,7 +34,7 @@ def pytest_load_initial_conftests() -> None:
     for server in servers:
         server.wait_until_ready()
     os.environ.update(DATABASE_URL=servers[0].url, REDIS_URL=servers[1].url)
-    os.environ.update(ENVIRONMENT="test", ENV_FILE=os.devnull)
+    os.environ.update(ENVIRONMENT="test", ENV_FILE=os.devnull, MAIL_DIRECTORY=str(directory / "mail"))
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ PAGES = [
     ("get", "/admin/scheduler/schedule/preview/", "view_schedule"),
     ("post", "/admin/scheduler/schedule/{key}/run/", "run_schedule"),
     ("post", "/admin/scheduler/schedule/{key}/reset/", "change_schedule"),
+    ("get", "/admin/mail/", "view_user"),
     ("get", "/admin/todo/todo/cleanup/", "delete_todo"),
 ]
 #: What has the permissions of Django's own admin, or is for oneself.

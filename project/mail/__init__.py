@@ -1,0 +1,1 @@
+"""Mail: letters, how they are handed to an SMTP server, and what its answers mean."""
