@@ -18,8 +18,9 @@ from dramatiq.middleware import MiddlewareError, default_middleware
 
 from project.broker.acks import Acks
 from project.broker.addresses import connect
-from project.broker.consumer import Delivery, QueueConsumer
+from project.broker.consumer import QueueConsumer
 from project.broker.delays import DelayConsumer
+from project.broker.delivery import Claims, Delivery
 from project.broker.dramatiq_internals import message_of
 from project.broker.orphans import Sightings, forget_dead_letters, rescue
 from project.broker.outgoing import MOST_MESSAGES_TOGETHER, chunks, encode, end_for, stamp
@@ -43,6 +44,8 @@ class ServiceBroker(RedisBroker):
     client: Any  # redis-py types every reply as one that may have to be awaited
     #: Returns what takes the messages of an actor that is not declared, by its name.
     stand_in: Callable[[str], Actor[..., Any]] | None = None
+    #: Claims what a consumer has fetched, all of it together.
+    claims: Claims | None = None
 
     def __init__(self, *, url: str, middleware: list[Middleware] | None = None, **options: Any) -> None:
         self._known_listeners: dict[str, tuple[list[Middleware], list[Callable[..., None]]]] = {}
@@ -80,7 +83,7 @@ class ServiceBroker(RedisBroker):
         """
         if queue_name == dq_name(queue_name):
             return DelayConsumer(queue_name, signals=self, scripts=self.lua, work=self.work, acks=self.acks)
-        return QueueConsumer(queue_name, scripts=self.lua, work=self.work, acks=self.acks)
+        return QueueConsumer(queue_name, scripts=self.lua, work=self.work, acks=self.acks, claims=self.claims)
 
     def run_script(self, script: str, *arguments: Any) -> Any:
         """Run one of the scripts in `lua/`, which say what they take and return.

@@ -14,15 +14,13 @@ from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.common import dq_name
 from dramatiq.errors import BrokerConnectionError, DecodeError
 
-from project.broker.acks import ACK, NACK, Acks, Successor
+from project.broker.acks import ACK, NACK, Acks
+from project.broker.delivery import Claims, Delivery, Pair, decode, pairs
 from project.broker.pipeline import PipelinedConnection
 from project.broker.scripts import Scripts
 from project.broker.work_queue import WorkQueue
 
 log = structlog.get_logger(__name__)
-
-#: A message's id and its payload.
-Pair = tuple[bytes, bytes]
 
 #: How long Redis lets a consumer wait for a message: well below its reply's time-out, and often enough for heartbeats.
 MESSAGE_WAIT = timedelta(seconds=1)
@@ -34,12 +32,6 @@ RECONNECT_FIRST_AFTER, RECONNECT_AT_LEAST_EVERY = timedelta(milliseconds=100), t
 FULL_BROKER_LOOK_EVERY = timedelta(milliseconds=100)
 
 
-class Delivery(MessageProxy):
-    """A message this process holds, with the message that is to take its place when it is acked, if any."""
-
-    successor: Successor | None = None
-
-
 class QueueConsumer(Consumer):
     """Consumes one queue; Dramatiq's consumer thread calls it, its worker threads ack through it.
 
@@ -48,11 +40,14 @@ class QueueConsumer(Consumer):
         scripts: Of the broker.
         work: Where the worker's threads take messages from.
         acks: What became of messages.
+        claims: Who claims what was fetched together, if anybody does.
     """
 
-    def __init__(self, queue_name: str, *, scripts: Scripts, work: WorkQueue, acks: Acks) -> None:
+    def __init__(
+        self, queue_name: str, *, scripts: Scripts, work: WorkQueue, acks: Acks, claims: Claims | None = None
+    ) -> None:
         self.queue_name = queue_name
-        self._scripts, self._work, self._acks = scripts, work, acks
+        self._scripts, self._work, self._acks, self._claims = scripts, work, acks, claims
         self._queue_key = f"{scripts.namespace}:{queue_name}"
         self._inbox_key = f"{scripts.namespace}:__inbox__.{scripts.broker_id}.{queue_name}"
         self._fetched: deque[Delivery] = deque()
@@ -88,7 +83,9 @@ class QueueConsumer(Consumer):
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Put messages that were not started back to the front of their queue."""
-        self._give_back(message.options["redis_message_id"] for message in messages)
+        unstarted = list(messages)
+        self._give_up(unstarted)
+        self._give_back(message.options["redis_message_id"] for message in unstarted)
 
     def wake(self) -> None:
         """End the wait for a message in another thread, so that a worker that stops need not sit it out."""
@@ -133,13 +130,28 @@ class QueueConsumer(Consumer):
 
     def _keep_what_has_a_place(self, fetched: list[Delivery]) -> None:
         surplus = self._work.expect(self.queue_name, fetched)
-        self._fetched.extend(each for each in fetched if each.options["redis_message_id"] not in surplus)
+        self._claim([each for each in fetched if each.options["redis_message_id"] not in surplus])
         if surplus:
             self._give_back(id_ for each in fetched if (id_ := each.options["redis_message_id"]) in surplus)
 
     def _fetch(self, count: int) -> list[Delivery]:
-        deliveries = (self._open(*pair) for pair in self._take(count))
-        return [delivery for delivery in deliveries if delivery]
+        return [delivery for pair in self._take(count) if (delivery := self._open(*pair))]
+
+    def _claim(self, fetched: list[Delivery]) -> None:
+        """Claim what is to be handed out; what may not start, and so has nothing left to do, is acked."""
+        claimed = self._claims.claim(fetched) if self._claims and fetched else fetched
+        self._fetched.extend(claimed)
+        kept = {id(each) for each in claimed}
+        spare = [each for each in fetched if id(each) not in kept]
+        self._work.arrive(spare)
+        for each in spare:
+            self.ack(each)
+
+    def _give_up(self, unstarted: Iterable[MessageProxy]) -> None:
+        """Take back the claims of messages that others are to have."""
+        claimed = [each for each in unstarted if isinstance(each, Delivery) and each.claim is not None]
+        if self._claims and claimed:
+            self._claims.give_up(claimed)
 
     def _take(self, count: int) -> list[Pair]:
         """Return ids and payloads: those that came with the end of the last wait, or else some that are fetched now."""
@@ -150,7 +162,7 @@ class QueueConsumer(Consumer):
 
     def _understand(self, reply: list[bytes]) -> list[Pair]:
         self._is_paused = reply == [b"paused"]
-        return [] if self._is_paused else _pairs(reply)
+        return [] if self._is_paused else pairs(reply)
 
     def _wait_for_message(self, *, wait: timedelta, count: int) -> None:
         """Let Redis wake exactly one waiting worker per message, the one that waits longest, and give it that."""
@@ -194,7 +206,7 @@ class QueueConsumer(Consumer):
     def _read(self, redis_message_id: bytes, payload: bytes) -> Message[Any] | None:
         """Decode a message; one that cannot be is dead, and only that one."""
         try:
-            return _decode(payload, queue_name=self.queue_name, redis_message_id=redis_message_id.decode())
+            return decode(payload, queue_name=self.queue_name, redis_message_id=redis_message_id.decode())
         except DecodeError:
             dead = redis_message_id.decode()
             cure = "find out who sends what is not a message; it is kept among the dead letters"
@@ -212,8 +224,8 @@ class QueueConsumer(Consumer):
     def _lose_connection(self, error: Exception) -> None:
         """Forget what was not started: Redis still has it, and this process gives it back when it is reached."""
         self._work.arrive(self._fetched)
+        self._give_up([*self._fetched, *self._work.take_back(self.queue_name)])
         self._fetched.clear()
-        self._work.take_back(self.queue_name)
         self._may_hold_leftovers, self._awaited = True, []
         self._pause = min(RECONNECT_AT_LEAST_EVERY, self._pause * 2 or RECONNECT_FIRST_AFTER)
         seconds = self._pause.total_seconds()
@@ -232,14 +244,3 @@ class QueueConsumer(Consumer):
 
     def _give_back(self, redis_message_ids: Iterable[str]) -> None:
         self._scripts.run("give_back", self._scripts.broker_id, self.queue_name, *redis_message_ids)
-
-
-def _decode(payload: bytes, *, queue_name: str, redis_message_id: str) -> Message[Any]:
-    message: Message[Any] = Message.decode(payload)
-    if not isinstance(message.actor_name, str) or not isinstance(message.options, dict):
-        raise DecodeError("The payload is JSON, but not a message.", payload, None)
-    return message.copy(queue_name=queue_name, options={"redis_message_id": redis_message_id})
-
-
-def _pairs(reply: list[bytes]) -> list[Pair]:
-    return list(zip(reply[::2], reply[1::2], strict=True))

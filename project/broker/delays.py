@@ -8,7 +8,8 @@ from dramatiq import Message
 from dramatiq.broker import Broker, MessageProxy
 from dramatiq.common import q_name
 
-from project.broker.consumer import MESSAGE_WAIT, THREAD_WAIT, Delivery, Pair, QueueConsumer
+from project.broker.consumer import MESSAGE_WAIT, THREAD_WAIT, QueueConsumer
+from project.broker.delivery import Delivery, Pair
 
 #: Messages parked or moved on at once, and no more: one script holds up everybody who uses Redis.
 MOST_DELAYED_TOGETHER = 200

@@ -9,7 +9,6 @@ import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import structlog
 from dramatiq.broker import Broker, MessageProxy, get_broker
@@ -21,11 +20,10 @@ from project.broker.dramatiq_internals import consumed_queues
 from project.pool.connection import SupervisorConnection
 from project.pool.last_chances import LeaveWhenIdle, ReportLastChances
 from project.pool.protocol import Freed, FreeRunsOf, Names, Ready, ReplaceMe
-from project.tasks.models import TaskRun, Worker
 from project.tasks.running.database import insist
 from project.tasks.running.this_worker import this_worker
 from project.tasks.sending.last_chances import queues_of_last_chances
-from project.tasks.upkeep.dead_workers import free_runs, remove_workers
+from project.tasks.upkeep.dead_workers import free_runs_of
 from project.tasks.upkeep.process import WorkerProcess
 from project.tasks.upkeep.roles import Role
 
@@ -87,7 +85,7 @@ class Member(Middleware):
 
     def _free(self, dead: Names, broker: ServiceBroker, queues: list[str]) -> None:
         """Free at once what a process held that is dead for certain: the runs it had claimed, the messages it took."""
-        freed = insist(lambda: _free_runs_of(dead.worker_id))
+        freed = insist(lambda: free_runs_of(dead.worker_id))
         log.warning("dead_worker_removed", worker_id=str(dead.worker_id), runs=freed)
         _give_back_from(dead.broker_id, broker=broker, queues=queues)
         self._connection.say(Freed(dead))
@@ -117,12 +115,6 @@ def resident_bytes() -> int:
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _free_runs_of(worker_id: UUID) -> int:
-    # Its row may be gone already, and what it had claimed not yet freed.
-    freed = remove_workers(Worker.objects.filter(id=worker_id))
-    return freed + free_runs(TaskRun.objects.filter(worker_id=worker_id))
 
 
 def _give_back_from(broker_id: str, *, broker: ServiceBroker, queues: list[str]) -> None:

@@ -28,3 +28,4 @@ class TasksConfig(AppConfig):
         broker = get_broker()
         if isinstance(broker, ServiceBroker):
             broker.stand_in = import_string("project.tasks.running.unknown_task.UnknownTask")
+            broker.claims = import_string("project.tasks.running.claims_ahead.ClaimsAhead")()

@@ -91,6 +91,11 @@ def declaration_of(name: str) -> Declaration:
         raise UnknownTaskError(name) from None
 
 
+def find_declaration(name: str) -> Declaration | None:
+    """Return what was declared about the task of that name, if this checkout declares one."""
+    return _tasks.get(name)
+
+
 def all_declarations() -> dict[str, Declaration]:
     """Return every declaration by its task's name, sorted."""
     return dict(sorted(_tasks.items()))

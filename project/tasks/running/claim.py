@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import dramatiq
 import structlog
+from django.db import Error as DatabaseError
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -18,13 +20,18 @@ from project.tasks.models import PausedQueue, TaskRun
 from project.tasks.running.claim_statement import ClaimedRow, claim_and_succeed_unlocked
 from project.tasks.running.database import insist
 from project.tasks.running.group_commit import group_commit
+from project.tasks.running.this_worker import this_worker
 from project.tasks.sending.cause import Cause
 from project.tasks.sending.slots import lock_slots
 
 log = structlog.get_logger(__name__)
 
+#: A claim that waited for longer is asked for once more before its run begins: a process that was stopped, as a virtual
+#: machine may be, does not know what became of it. Usually a claim waits for a twentieth of that.
+CONFIRM_AFTER = timedelta(seconds=1)
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(kw_only=True)
 class Claim:
     """A run that this worker may execute now.
 
@@ -35,9 +42,10 @@ class Claim:
         task: The task's name.
         arguments: Its arguments as JSON values.
         cause: Who sent it.
-        started_at: When it was claimed, in seconds since 1970: a number, because most runs never need a date.
+        started_at: When it was claimed, and once it has begun when that was, by the database's clock in seconds since
+            1970: a number, because most runs never need a date.
         next_steps: What a chain sends when it succeeds.
-        begun: When this process learned of it, on its monotonic clock.
+        begun: The same, on this process's monotonic clock.
     """
 
     run_id: UUID
@@ -49,6 +57,16 @@ class Claim:
     started_at: float
     next_steps: list[dict[str, Any]]
     begun: float = field(default_factory=time.monotonic)
+
+    def begin(self) -> None:
+        """Note that the run begins now, which may be a while after it was claimed."""
+        now = time.monotonic()
+        self.started_at += now - self.begun
+        self.begun = now
+
+    def is_doubtful(self) -> bool:
+        """Tell whether so much time has passed, or this process was presumed dead, that the claim may be lost."""
+        return self.worker_id != this_worker.id or time.monotonic() - self.begun > CONFIRM_AFTER.total_seconds()
 
 
 def claim_run(message: dramatiq.Message[Any], *, max_concurrency: int | None) -> Claim | None:
@@ -69,17 +87,29 @@ def claim_run(message: dramatiq.Message[Any], *, max_concurrency: int | None) ->
     else:
         row = group_commit.claim(message)
     if row is not None:
-        return _claim_from(row)
+        return claim_from(row)
     insist(lambda: _put_back_if_paused(message))
-    log.info(
-        "message_skipped",
-        run_id=message.message_id,
-        reason="its run is not waiting, its queue is paused, or somebody has locked it",
-    )
+    _say_skipped(message)
     return None
 
 
-def _claim_from(row: ClaimedRow) -> Claim:
+def leave_alone(message: dramatiq.Message[Any]) -> bool:
+    """Have a run wait whose message claimed nothing; tell whether the message has nothing left to do."""
+    try:
+        insist(lambda: _put_back_if_paused(message))
+    except DatabaseError:
+        return False
+    _say_skipped(message)
+    return True
+
+
+def _say_skipped(message: dramatiq.Message[Any]) -> None:
+    reason = "its run is not waiting, its queue is paused, or somebody has locked it"
+    log.info("message_skipped", run_id=message.message_id, reason=reason)
+
+
+def claim_from(row: ClaimedRow) -> Claim:
+    """Return the claim that a row says."""
     return Claim(
         run_id=row.run_id,
         worker_id=row.worker_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import dramatiq
@@ -50,6 +50,17 @@ _CLAIM_AND_SUCCEED = """
      UNION ALL
     SELECT 'claimed' AS kind, * FROM claimed
 """
+# Its message goes back to the broker, so the run is queued, whatever it was before.
+_UNCLAIM = """
+    UPDATE tasks_taskrun AS run
+       SET state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END,
+           finished_at = CASE WHEN cancel_requested THEN clock_timestamp() END,
+           attempts = run.attempts - 1, worker_id = NULL,
+           started_at = CASE WHEN run.attempts > 1 THEN started_at END
+      FROM unnest(%(ids)s::uuid[], %(attempts)s::int[], %(workers)s::uuid[]) AS claim (id, attempt, worker)
+     WHERE run.id = claim.id AND run.state = 'running' AND run.attempts = claim.attempt AND run.worker_id = claim.worker
+ RETURNING run.id
+"""
 _LOCK_UNLOCKED = "SELECT id FROM tasks_taskrun WHERE id = ANY (%(ids)s::uuid[]) FOR NO KEY UPDATE SKIP LOCKED"
 _STILL_OURS = """
     SELECT run.id
@@ -77,6 +88,22 @@ class Success:
     worker_id: UUID
     result: str
     refused: Callable[[DataError], None]
+
+
+class Claimed(Protocol):
+    """What tells one claim from all others."""
+
+    @property
+    def run_id(self) -> UUID:
+        """The run."""
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt, from 1."""
+
+    @property
+    def worker_id(self) -> UUID:
+        """Under which id it was claimed."""
 
 
 class ClaimedRow(NamedTuple):
@@ -163,9 +190,20 @@ def claim_and_succeed_unlocked(messages: Sequence[dramatiq.Message[Any]], succes
 
 def still_ours(successes: Sequence[Success]) -> set[UUID]:
     """Return the runs among those of the successes that are this worker's: if they were left out, they are locked."""
-    values = {
-        "ids": array(success.run_id for success in successes),
-        "attempts": array(success.attempt for success in successes),
-        "workers": array(success.worker_id for success in successes),
+    return {run_id for (run_id,) in run_prepared(_STILL_OURS, _names(successes))}
+
+
+def unclaim(claims: Sequence[Claimed]) -> int:
+    """Make runs as they were before they were claimed, of which no thread has begun; return how many were ours still.
+
+    One whose cancellation was asked for meanwhile is cancelled.
+    """
+    return len(run_prepared(_UNCLAIM, _names(claims)))
+
+
+def _names(claims: Sequence[Claimed]) -> dict[str, str]:
+    return {
+        "ids": array(claim.run_id for claim in claims),
+        "attempts": array(claim.attempt for claim in claims),
+        "workers": array(claim.worker_id for claim in claims),
     }
-    return {run_id for (run_id,) in run_prepared(_STILL_OURS, values)}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -14,8 +13,11 @@ from uuid import UUID
 import dramatiq
 import structlog
 from django.db import DatabaseError
+from dramatiq.broker import MessageProxy
 
 from project.broker.acks import NACK
+from project.broker.delivery import Delivery
+from project.broker.dramatiq_internals import message_of
 from project.broker.service import broker
 from project.tasks.declaration import Declaration
 from project.tasks.errors import (
@@ -30,10 +32,12 @@ from project.tasks.running.claim import Claim, claim_run
 from project.tasks.running.context import running_as
 from project.tasks.running.database import insist
 from project.tasks.running.group_commit import group_commit
+from project.tasks.running.held import held_runs, hold, let_go
 from project.tasks.running.interrupts import interrupts
 from project.tasks.running.isolation import lent_connection
 from project.tasks.running.members import with_outcomes
 from project.tasks.running.outcomes import record_failure, record_success
+from project.tasks.running.started_runs import started_runs
 from project.tasks.sending.cause import caused_by, child_of
 from project.tasks.sending.expiry import is_too_late
 from project.tasks.sending.outbox import admit
@@ -41,38 +45,57 @@ from project.values.described import message_in
 
 log = structlog.get_logger(__name__)
 
-_delivery: ContextVar[dramatiq.Message[Any] | None] = ContextVar("delivery", default=None)
+_delivery: ContextVar[MessageProxy | None] = ContextVar("delivery", default=None)
 
 
-def deliver(message: dramatiq.Message[Any]) -> None:
+def deliver(delivery: MessageProxy) -> None:
     """Say which message this worker thread is about to call its actor for."""
-    _delivery.set(message)
+    _delivery.set(delivery)
 
 
-def take_delivery(actor_name: str) -> dramatiq.Message[Any] | None:
+def take_delivery(actor_name: str) -> MessageProxy | None:
     """Return the delivered message if this call is the worker's, once.
 
     A worker calls an actor with the message's arguments only, just as anybody else does.
     """
-    message = _delivery.get()
-    if message is None or message.actor_name != actor_name:
+    delivery = _delivery.get()
+    if delivery is None or delivery.actor_name != actor_name:
         return None
     _delivery.set(None)
-    return message
+    return delivery
 
 
-def execute(task: Declaration, message: dramatiq.Message[Any]) -> Any:
+def execute(task: Declaration, delivery: MessageProxy) -> Any:
     """Run the task for a message and, if it has a row, record there what becomes of it."""
-    if "attempt" in message.options:
-        return _run_durable(task, message)
-    return _run_fast(task, message)
+    message = message_of(delivery)
+    if "attempt" not in message.options:
+        return _run_fast(task, message)
+    return _run_durable(task, message, _take_claim(delivery))
 
 
-def _run_durable(task: Declaration, message: dramatiq.Message[Any]) -> None:
-    with _executing(message.message_id) as is_first:
-        claim = claim_run(message, max_concurrency=task.policy.max_concurrency) if is_first else None
+def _take_claim(delivery: MessageProxy) -> Claim | None:
+    """Return the claim of a message that was claimed ahead; from now on it is the thread's to look after."""
+    if not isinstance(delivery, Delivery):
+        return None
+    claim: Claim | None = delivery.claim
+    delivery.claim = None
+    return claim
+
+
+def _run_durable(task: Declaration, message: dramatiq.Message[Any], ahead: Claim | None) -> None:
+    """Run the task for a message that may have been claimed ahead."""
+    if ahead is None and not hold(message.message_id, by=message):
+        return  # another thread of this process has it
+    try:
+        claim = ahead
+        if claim is None or claim.is_doubtful():
+            claim = claim_run(message, max_concurrency=task.policy.max_concurrency)
         if claim is not None:
-            _run_claimed(task, claim)
+            claim.begin()
+            with started_runs.marked(claim.run_id):
+                _run_claimed(task, claim)
+    finally:
+        let_go(message.message_id)
     if claim is not None and task.limit_key:
         _let_next_start(task.limit_key)
 
@@ -165,22 +188,6 @@ def _age(claim: Claim) -> float:
     return round(time.monotonic() - claim.begun, 3)
 
 
-#: The runs that threads of this process execute, by message id; what belongs to an id tells the threads apart.
-_in_execution: dict[str, object] = {}
-
-
-@contextmanager
-def _executing(message_id: str) -> Iterator[bool]:
-    """Yield whether no other thread of this process executes that run already."""
-    ours = object()
-    is_first = _in_execution.setdefault(message_id, ours) is ours
-    try:
-        yield is_first
-    finally:
-        if is_first:
-            del _in_execution[message_id]
-
-
 def executing_here() -> set[UUID]:
-    """Return the runs that threads of this process are claiming or running, or whose success is not written yet."""
-    return {UUID(message_id) for message_id in list(_in_execution)} | group_commit.unwritten()
+    """Return the runs that this process has claimed, is claiming or runs, or whose success is not written yet."""
+    return held_runs() | group_commit.unwritten()

@@ -90,15 +90,20 @@ class GroupCommit:
         Raises:
             Exception: What the database raised, once the process is told to stop.
         """
-        request = ClaimRequest(message)
-        with self._changed:
-            self._requests.append(request)
-        with self._writing:
-            if not request.is_answered:
-                self._write()
+        (request,) = self.claim_all([message])
         if request.error is not None:
             raise request.error
         return request.row
+
+    def claim_all(self, messages: Sequence[dramatiq.Message[Any]]) -> list[ClaimRequest]:
+        """Claim the runs of messages for this worker; return the answers, in their order."""
+        requests = [ClaimRequest(message) for message in messages]
+        with self._changed:
+            self._requests += requests
+        with self._writing:
+            if not all(request.is_answered for request in requests):
+                self._write()
+        return requests
 
     def succeed(self, success: Success) -> None:
         """Have a success recorded soon."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -13,6 +14,7 @@ from django.db.models.functions import Now
 
 from project.tasks.models import TaskAttempt, TaskRun, Worker
 from project.tasks.policy import MAX_DEATHS
+from project.tasks.running.started_runs import forget, runs_begun_by
 from project.tasks.running.this_worker import this_worker
 
 log = structlog.get_logger(__name__)
@@ -29,7 +31,7 @@ LISTEN_FOR = 3 * HEARTBEAT_EVERY
 #: Runs freed in one transaction, so that it stays short; the rest follows with the next call.
 _MOST_AT_ONCE = 5000
 #: What `_free` changes.
-_FREED_COLUMNS = ("deaths", "error_type", "error", "state", "run_after", "finished_at")
+_FREED_COLUMNS = ("attempts", "deaths", "error_type", "error", "state", "run_after", "finished_at")
 
 
 def remove_silent_workers() -> int:
@@ -59,14 +61,16 @@ def remove_workers(workers: Iterable[Worker]) -> int:
     """
     ids = [worker.id for worker in workers]
     with transaction.atomic():
-        freed = free_runs(TaskRun.objects.filter(worker_id__in=ids))
+        freed = _free_runs_of_dead(TaskRun.objects.filter(worker_id__in=ids))
         Worker.objects.filter(id__in=ids).delete()
     return freed
 
 
 def free_abandoned_runs() -> int:
     """Free the runs of processes that have no row any more; return how many, 0 if this process has not listened."""
-    return free_runs(TaskRun.objects.filter(_has_listened()).exclude(worker_id__in=Worker.objects.values("id")))
+    return _free_runs_of_dead(
+        TaskRun.objects.filter(_has_listened()).exclude(worker_id__in=Worker.objects.values("id"))
+    )
 
 
 def _has_listened() -> Exists:
@@ -80,14 +84,53 @@ def free_runs(runs: QuerySet[TaskRun]) -> int:
 
     Each is published again, or is dead once `MAX_DEATHS` workers have died while they ran it.
     """
+    return _free_runs(runs, had_begun=lambda _run: True)
+
+
+def free_runs_of(worker_id: UUID) -> int:
+    """Free the runs that a process had claimed which is certainly dead; return how many."""
+    # Its row may be gone already, and what it had claimed not yet freed.
+    freed = remove_workers(Worker.objects.filter(id=worker_id))
+    return freed + _free_runs_of_dead(TaskRun.objects.filter(worker_id=worker_id))
+
+
+def _free_runs_of_dead(runs: QuerySet[TaskRun]) -> int:
+    """Free the runs of dead processes; those that had not begun are queued again as if nobody had claimed them."""
+    begun: dict[UUID, set[UUID] | None] = {}
+
+    def had_begun(run: TaskRun) -> bool:
+        worker_id = run.worker_id or UUID(int=0)
+        if worker_id not in begun:
+            begun[worker_id] = runs_begun_by(worker_id)
+            transaction.on_commit(partial(forget, worker_id))
+        of_worker = begun[worker_id]
+        return of_worker is None or run.id in of_worker
+
+    return _free_runs(runs, had_begun=had_begun)
+
+
+def _free_runs(runs: QuerySet[TaskRun], *, had_begun: Callable[[TaskRun], bool]) -> int:
     with transaction.atomic():
         locked = runs.select_for_update(skip_locked=True).filter(state=TaskRun.State.RUNNING)[:_MOST_AT_ONCE]
         freed = list(locked)
-        for run in freed:
+        killed = [run for run in freed if had_begun(run)]
+        _unclaim([run for run in freed if not had_begun(run)])
+        for run in killed:
             _free(run)
         TaskRun.objects.bulk_update(freed, _FREED_COLUMNS, batch_size=500)
-        TaskAttempt.objects.bulk_create(_deaths_of(freed), ignore_conflicts=True)
+        TaskAttempt.objects.bulk_create(_deaths_of(killed), ignore_conflicts=True)
     return len(freed)
+
+
+def _unclaim(runs: Sequence[TaskRun]) -> None:
+    """Make runs as they were before they were claimed; whether they have a message still, nobody knows."""
+    for run in runs:
+        run.attempts -= 1
+        run.state = TaskRun.State.CANCELLED if run.cancel_requested else TaskRun.State.RETRYING
+        run.run_after = Now()
+        run.finished_at = Now() if run.cancel_requested else None
+    if runs:
+        log.warning("runs_unclaimed", runs=len(runs), reason="they had not begun when their worker died")
 
 
 def _free(run: TaskRun) -> None:

@@ -13,6 +13,7 @@ from project.tasks.errors import ClaimLost, TaskCancelled
 from project.tasks.models import TaskRun, Worker
 from project.tasks.running.execution import executing_here
 from project.tasks.running.interrupts import interrupts
+from project.tasks.running.started_runs import started_runs
 from project.tasks.running.this_worker import this_worker
 from project.tasks.upkeep.dead_workers import LONGEST_GAP, free_runs
 from project.values.ids import uuid7
@@ -60,10 +61,12 @@ class Heartbeat:
         )
         Worker.objects.bulk_create([row], ignore_conflicts=True)
         this_worker.id = self.id
+        started_runs.open(self.id)
 
     def end(self) -> None:
         """Delete the row; what the process still claims is given to others at once."""
         Worker.objects.filter(id=self.id).delete()
+        started_runs.close()
 
     def beat(self) -> None:
         """Store that the process lives; its thread and connection do nothing else, so that nothing delays it."""
