@@ -18,10 +18,9 @@ router = Router(tags=["todos"], auth=bearer)
 
 
 @router.get("", response={200: TodoPage, **refusals(401, 422)}, operation_id="list_todos")
-def list_todos(request: SignedIn, page: Query[Page]) -> dict[str, object]:
+def list_todos(request: SignedIn, page: Query[Page]) -> TodoPage:
     """List your todos, newest first."""
-    todos = services.list_todos(user=request.auth, completed=page.completed)
-    return {"todos": list(todos[page.offset : page.offset + page.limit]), "count": todos.count()}
+    return services.list_todos(user=request.auth, page=page)
 
 
 @router.post("", response={201: TodoOut, **refusals(400, 401, 422)}, operation_id="create_todo")

@@ -1,22 +1,26 @@
 """What can be done with todos."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from project.database.compiled import CompiledQuery, given
 from project.deletion import delete_in_batches
 from todo.errors import TodoForbiddenError, TodoNotFoundError
 from todo.models import Todo
-from todo.schemas import CleanupResult
+from todo.schemas import CleanupResult, Page, TodoOut, TodoPage
 from users.models import User
 
 
-def list_todos(*, user: User, completed: bool | None = None) -> QuerySet[Todo]:
-    """Return a user's todos, newest first."""
-    todos = Todo.objects.filter(user=user)
-    return todos if completed is None else todos.filter(completed=completed)
+def list_todos(*, user: User, page: Page) -> TodoPage:
+    """Return some of a user's todos, newest first, and how many there are on all pages."""
+    lists = _LISTS[page.completed]
+    rows = lists.page.rows(user_id=user.pk, limit=page.limit, offset=page.offset)
+    ((count,),) = lists.count.rows(user_id=user.pk)
+    return TodoPage.model_validate({"todos": [dict(zip(_SHOWN, row, strict=True)) for row in rows], "count": count})
 
 
 def create_todo(*, user: User, title: str, description: str = "", completed: bool = False) -> Todo:
@@ -79,6 +83,34 @@ def cleanup() -> CleanupResult:
 def cleanup_for_user(*, user_id: int) -> CleanupResult:
     """Delete the completed todos of one user; of an inactive or unknown user, none."""
     return _clean_up(Todo.objects.filter(user=user_id), User.objects.filter(pk=user_id))
+
+
+@dataclass(frozen=True)
+class _List:
+    """What is asked for a list of todos.
+
+    Args:
+        page: Some of them.
+        count: How many there are.
+    """
+
+    page: CompiledQuery
+    count: CompiledQuery
+
+
+def _list(completed: bool | None) -> _List:
+    def todos() -> QuerySet[Todo]:
+        own = Todo.objects.filter(user=given("user_id"))
+        return own if completed is None else own.filter(completed=completed)
+
+    return _List(
+        page=CompiledQuery(lambda: todos().values_list(*_SHOWN), around="{} LIMIT %(limit)s OFFSET %(offset)s"),
+        count=CompiledQuery(lambda: todos().order_by().values_list("pk"), around="SELECT count(*) FROM ({}) AS todo"),
+    )
+
+
+_SHOWN = list(TodoOut.model_fields)
+_LISTS = {completed: _list(completed) for completed in (None, True, False)}
 
 
 def _clean_up(todos: QuerySet[Todo], users: QuerySet[User]) -> CleanupResult:

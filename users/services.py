@@ -17,7 +17,7 @@ from users.errors import (
 )
 from users.guessing import begin_guess
 from users.models import NAME_CONSTRAINT, User
-from users.sessions import Client, rotate_token, start_session, user_of_session
+from users.sessions import Client, active_user, rotate_token, start_session, user_of_session
 from users.tokens import create_access_token, read_access_token
 
 
@@ -92,10 +92,7 @@ def signed_in(access_token: str) -> tuple[User, UUID | None]:
     access = read_access_token(access_token)
     if access.session_id is not None:
         return user_of_session(access.session_id, user_id=access.user_id), access.session_id
-    user = User.objects.filter(pk=access.user_id, is_active=True).first()
-    if user is None:
-        raise UnauthenticatedError("User not found")
-    return user, None
+    return active_user(access.user_id), None
 
 
 def get_user(*, user_id: int, asked_by: User) -> User:

@@ -9,10 +9,11 @@ from hmac import compare_digest
 from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from project.database.compiled import CompiledQuery, columns_of, given
 from project.deletion import delete_in_batches
 from users.errors import SessionNotFoundError, UnauthenticatedError
 from users.models import RefreshSession, User
@@ -22,6 +23,9 @@ LIFETIME = timedelta(days=30)
 MOST_LISTED = 200
 _TOKEN_BYTES = 32
 _FAMILY_BYTES = 16
+#: What must be known of a session to see whether it is good, and all columns of its user.
+_SESSION = columns_of(RefreshSession, only={"id", "auth_hash", "expires_at", "revoked_at"})
+_USER = columns_of(User)
 _log = structlog.get_logger(__name__)
 
 
@@ -103,13 +107,26 @@ def user_of_session(session_id: UUID, *, user_id: int) -> User:
     Raises:
         UnauthenticatedError: If the session is over, or its user is gone or inactive.
     """
-    sessions = RefreshSession.objects.select_related("user").filter(user__is_active=True)
-    session = sessions.filter(pk=session_id, user=user_id).first()
-    if session is None:
+    rows = _SESSION_WITH_USER.rows(session_id=session_id, user_id=user_id)
+    if not rows:
         raise UnauthenticatedError("User not found")
+    session = RefreshSession.from_db(DEFAULT_DB_ALIAS, _SESSION, rows[0][: len(_SESSION)])
+    session.user = User.from_db(DEFAULT_DB_ALIAS, _USER, rows[0][len(_SESSION) :])
     if not (session.is_active and session.fits_password):
         raise UnauthenticatedError("Session has ended")
     return session.user
+
+
+def active_user(user_id: int) -> User:
+    """Return a user who may call; one query.
+
+    Raises:
+        UnauthenticatedError: If the user is gone or inactive.
+    """
+    rows = _ACTIVE_USER.rows(user_id=user_id)
+    if not rows:
+        raise UnauthenticatedError("User not found")
+    return User.from_db(DEFAULT_DB_ALIAS, _USER, rows[0])
 
 
 def list_sessions(*, user: User) -> list[RefreshSession]:
@@ -144,6 +161,16 @@ def delete_old_sessions(*, days_old: int) -> CleanupSessionsResult:
     cutoff: datetime = timezone.now() - timedelta(days=days_old)
     ended = RefreshSession.objects.filter(Q(expires_at__lt=cutoff) | Q(revoked_at__lt=cutoff))
     return CleanupSessionsResult(deleted_count=delete_in_batches(ended).deleted)
+
+
+_ACTIVE_USER = CompiledQuery(lambda: User.objects.filter(pk=given("user_id"), is_active=True).values_list(*_USER))
+_SESSION_WITH_USER = CompiledQuery(
+    lambda: (
+        RefreshSession.objects.filter(pk=given("session_id"), user=given("user_id"), user__is_active=True)
+        .order_by()
+        .values_list(*_SESSION, *(f"user__{name}" for name in _USER))
+    )
+)
 
 
 def _active(user: User) -> QuerySet[RefreshSession]:
