@@ -15,7 +15,8 @@ from project.tasks.running.this_worker import this_worker
 from project.tasks.sending.cause import Source
 
 # A process claims nothing once it was presumed dead and its row is gone. The second way to be claimed lets a claim be
-# repeated whose reply was lost with the connection.
+# repeated whose reply was lost with the connection. The states of runs that succeed are compared in a way that no index
+# answers: a process would otherwise walk all that run anywhere, and what vacuum left of those that did, not its own.
 _CLAIM_AND_SUCCEED = """
     WITH succeeded AS (
         UPDATE tasks_taskrun AS run
@@ -23,7 +24,7 @@ _CLAIM_AND_SUCCEED = """
                error_type = '', error = '', traceback = '', fingerprint = ''
           FROM unnest(%(done_ids)s::uuid[], %(done_attempts)s::int[], %(done_workers)s::uuid[], %(results)s::jsonb[])
                AS done (id, attempt, worker, result)
-         WHERE run.id = done.id AND run.state = 'running'
+         WHERE run.id = done.id AND run.state || '' = 'running'
            AND run.attempts = done.attempt AND run.worker_id = done.worker
      RETURNING run.id
     ), claimed AS (
