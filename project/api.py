@@ -9,8 +9,9 @@ from project.desk.api import answer_task_errors
 from project.desk.api import router as tasks_router
 from project.environment import environment
 from project.web.errors import answer, answer_common_errors
+from todo.api import answer_due_time
 from todo.api import router as todo_router
-from todo.errors import TodoForbiddenError, TodoNotFoundError
+from todo.errors import DueTimeError, TodoForbiddenError, TodoNotFoundError
 from users.api import answer_too_many_guesses, auth_router, users_router
 from users.auth import bearer
 from users.errors import (
@@ -47,3 +48,4 @@ api.add_exception_handler(TooManyGuessesError, answer_too_many_guesses)
 answer(api, UserNotFoundError, HTTPStatus.NOT_FOUND)
 answer(api, TodoNotFoundError, HTTPStatus.NOT_FOUND)
 answer(api, TodoForbiddenError, HTTPStatus.FORBIDDEN)
+api.add_exception_handler(DueTimeError, answer_due_time)

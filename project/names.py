@@ -10,6 +10,7 @@ class TaskName(StrEnum):
     SEND_EMAIL = "send_email"
     TODO_CLEANUP = "todo.cleanup"
     TODO_CLEANUP_FOR_USER = "todo.cleanup_for_user"
+    TODO_REMIND = "todo.remind"
     CLEANUP_SESSIONS = "cleanup_sessions"
     USERS_CLEAR_EXPIRED_LOGINS = "users.clear_expired_logins"
     PRUNE = "tasks.prune"

@@ -14,6 +14,7 @@ class TasksRegistry:
     send_email = mail.send_email
     todo_cleanup = todo.cleanup
     todo_cleanup_for_user = todo.cleanup_for_user
+    todo_remind = todo.remind
     cleanup_sessions = users.cleanup_sessions
     users_clear_expired_logins = users.clear_expired_logins
     prune = machinery.prune

@@ -1,12 +1,15 @@
 """Todos in the admin, and the buttons that send their cleanup."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, ClassVar
 from uuid import UUID
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
+from django.db import models
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -16,7 +19,9 @@ from django.utils.html import format_html
 
 from project.admin import CarefulAdmin
 from project.names import TaskName
-from todo import services
+from project.values.fields import InstantField
+from todo import editing, services
+from todo.errors import DueTimeError
 from todo.models import Todo
 from todo.tasks import cleanup, cleanup_for_user
 from users.admin import UserAdmin
@@ -25,11 +30,27 @@ from users.models import User
 _SHOWN_USERS = 20
 
 
+class TodoForm(forms.ModelForm):
+    """A todo; another due time than it has must lie ahead."""
+
+    def clean_due_at(self) -> datetime | None:
+        """Check the due time as the API does."""
+        due_at: datetime | None = self.cleaned_data["due_at"]
+        try:
+            services.move(self.instance, due_at=due_at)
+        except DueTimeError as error:
+            raise forms.ValidationError(str(error)) from error
+        return due_at
+
+
 @admin.register(Todo)
 class TodoAdmin(CarefulAdmin):
     """Todos, with a button that sends the cleanup of all users."""
 
-    list_display = ("title", "user", "completed", "created_at", "updated_at")
+    form = TodoForm
+    formfield_overrides: ClassVar[Any] = {models.DateTimeField: {"form_class": InstantField}}
+    list_display = ("title", "user", "completed", "due_at", "created_at", "updated_at")
+    readonly_fields = ("reminded_at",)
     list_filter = ("completed", "created_at")
     list_select_related = ("user",)
     search_fields = ("title", "user__username")
@@ -41,6 +62,29 @@ class TodoAdmin(CarefulAdmin):
         """Add the button's page."""
         clean_up = path("cleanup/", self.admin_site.admin_view(self.clean_up), name="todo_todo_cleanup")
         return [clean_up, *super().get_urls()]
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Todo | None:
+        """Return a todo; locked if it is to be changed, so that no reminder is sent between this and that."""
+        todo: Todo | None = super().get_object(request, object_id, from_field)
+        if todo is None or request.method != "POST":
+            return todo
+        return Todo.objects.select_for_update().filter(pk=todo.pk).first()
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save a todo and plan its reminder, in the transaction of the page."""
+        super().save_model(request, obj, form, change)
+        editing.plan_reminder(obj)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Delete a todo and its reminder."""
+        editing.cancel_reminder(obj.reminder_id)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Todo]) -> None:
+        """Delete the selected todos and their reminders."""
+        for run_id in queryset.exclude(reminder_id=None).values_list("reminder_id", flat=True):
+            editing.cancel_reminder(run_id)
+        super().delete_queryset(request, queryset)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the button to those who may press it."""

@@ -1,11 +1,12 @@
 """Todos over HTTP."""
 
+from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Status
 
 from project.values.fields import Id
-from project.web.errors import refusals
+from project.web.errors import refusals, refuse_fields
 from project.web.throttle import Throttle, signed_in_user
-from todo import services
+from todo import editing, services
 from todo.models import Todo
 from todo.schemas import NewTodo, Page, Sent, TodoChanges, TodoOut, TodoPage
 from todo.tasks import cleanup_for_user
@@ -26,7 +27,7 @@ def list_todos(request: SignedIn, page: Query[Page]) -> TodoPage:
 @router.post("", response={201: TodoOut, **refusals(400, 401, 422)}, operation_id="create_todo")
 def create_todo(request: SignedIn, body: NewTodo) -> Status[Todo]:
     """Write down a todo."""
-    return Status(201, services.create_todo(user=request.auth, **body.model_dump()))
+    return Status(201, editing.create_todo(user=request.auth, **body.model_dump()))
 
 
 @router.post(
@@ -50,11 +51,16 @@ def get_todo(request: SignedIn, todo_id: Id) -> Todo:
 @router.patch("/{todo_id}", response={200: TodoOut, **refusals(400, 401, 403, 404, 422)}, operation_id="update_todo")
 def update_todo(request: SignedIn, todo_id: Id, body: TodoChanges) -> Todo:
     """Change one of your todos; what you leave out stays."""
-    return services.update_todo(todo_id=todo_id, user=request.auth, changes=body.model_dump(exclude_unset=True))
+    return editing.update_todo(todo_id=todo_id, user=request.auth, changes=body.model_dump(exclude_unset=True))
 
 
 @router.delete("/{todo_id}", response={204: None, **refusals(401, 403, 404, 422)}, operation_id="delete_todo")
 def delete_todo(request: SignedIn, todo_id: Id) -> Status[None]:
     """Delete one of your todos."""
-    services.delete_todo(todo_id=todo_id, user=request.auth)
+    editing.delete_todo(todo_id=todo_id, user=request.auth)
     return Status(204, None)
+
+
+def answer_due_time(_request: HttpRequest, error: Exception | type[Exception]) -> HttpResponse:
+    """Answer as to any field that does not fit."""
+    return refuse_fields([{"type": "due_time", "loc": ["body", "due_at"], "msg": str(error)}])

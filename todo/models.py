@@ -13,6 +13,13 @@ class Todo(models.Model):
     title = models.CharField(max_length=200)
     description = models.CharField(max_length=1000, blank=True)
     completed = models.BooleanField(default=False)
+    due_at = models.DateTimeField(null=True, blank=True, help_text="When its owner gets a mail about it.")
+    reminded_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When the mail about this due time was handed over."
+    )
+    reminder_id = models.UUIDField(
+        null=True, blank=True, editable=False, help_text="The run that will mail, or mails, or has mailed."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="todos", db_index=False)

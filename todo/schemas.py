@@ -1,14 +1,15 @@
 """What goes in and out of the todos' HTTP API and tasks."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from project.values.fields import Body, NoNul
+from project.values.fields import Body, Instant, NoNul
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NoNul]
+Due = Annotated[Instant, AfterValidator(lambda due_at: due_at.astimezone(UTC))]
 Description = Annotated[str, StringConstraints(max_length=1000), NoNul]
 
 
@@ -22,6 +23,7 @@ class NewTodo(Body):
     title: Title
     description: Description = ""
     completed: bool = False
+    due_at: Due | None = Field(None, description="When you get a mail about it; must be in the future.")
 
 
 class TodoChanges(Body):
@@ -32,6 +34,11 @@ class TodoChanges(Body):
     title: Title = Field(default="", json_schema_extra=_without_default)
     description: Description = Field(default="", json_schema_extra=_without_default)
     completed: bool = Field(default=False, json_schema_extra=_without_default)
+    due_at: Due | None = Field(
+        default=None,
+        json_schema_extra=_without_default,
+        description="When you get a mail about it; must be in the future. Null: never.",
+    )
 
 
 class Answer(BaseModel):
@@ -51,6 +58,7 @@ class TodoOut(Answer):
     title: str
     description: str
     completed: bool
+    due_at: datetime | None
     created_at: datetime
     updated_at: datetime
 
@@ -91,3 +99,17 @@ class CleanupResult(BaseModel):
     users_processed: int
     todos_deleted: int
     errors: int = 0
+
+
+class RemindResult(BaseModel):
+    """What became of a reminder.
+
+    Args:
+        reminded: Whether a mail was handed over.
+        reason: Why not, if not.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    reminded: bool
+    reason: str = ""

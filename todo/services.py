@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from project.database.compiled import CompiledQuery, given
 from project.deletion import delete_in_batches
-from todo.errors import TodoForbiddenError, TodoNotFoundError
+from project.values.fields import LONGEST
+from todo.errors import DueTimeError, TodoForbiddenError, TodoNotFoundError
 from todo.models import Todo
 from todo.schemas import CleanupResult, Page, TodoOut, TodoPage
 from users.models import User
@@ -23,9 +26,26 @@ def list_todos(*, user: User, page: Page) -> TodoPage:
     return TodoPage.model_validate({"todos": [dict(zip(_SHOWN, row, strict=True)) for row in rows], "count": count})
 
 
-def create_todo(*, user: User, title: str, description: str = "", completed: bool = False) -> Todo:
-    """Write down a todo."""
-    return Todo.objects.create(user=user, title=title, description=description, completed=completed)
+def create_todo(
+    *, user: User, title: str, description: str = "", completed: bool = False, due_at: datetime | None = None
+) -> Todo:
+    """Write down a todo.
+
+    Raises:
+        DueTimeError: If nobody can be reminded at its due time.
+    """
+    check_due(due_at)
+    return Todo.objects.create(user=user, title=title, description=description, completed=completed, due_at=due_at)
+
+
+def check_due(due_at: datetime | None) -> None:
+    """Check that somebody can be reminded at a new due time.
+
+    Raises:
+        DueTimeError: If it has passed, or nobody will see it.
+    """
+    if due_at is not None and not timedelta(0) < due_at - timezone.now() <= LONGEST:
+        raise DueTimeError(due_at)
 
 
 def get_todo(*, todo_id: int, user: User) -> Todo:
@@ -50,24 +70,40 @@ def update_todo(*, todo_id: int, user: User, changes: Mapping[str, Any]) -> Todo
     Raises:
         TodoNotFoundError: If there is no such todo.
         TodoForbiddenError: If it is somebody else's.
+        DueTimeError: If it gets another due time, at which nobody can be reminded.
     """
     # Locked, so that a cleanup either deletes it before this or leaves it alone.
     todo = _own(Todo.objects.select_for_update(), todo_id=todo_id, user=user)
+    move(todo, due_at=changes.get("due_at", todo.due_at))
     for field, value in changes.items():
         setattr(todo, field, value)
-    todo.save(update_fields=[*changes, "updated_at"])
+    todo.save(update_fields=[*changes, "reminded_at", "updated_at"])
     return todo
 
 
+def move(todo: Todo, *, due_at: datetime | None) -> None:
+    """Give a todo that is not saved yet a due time; of another one than it had, its owner is reminded again.
+
+    Raises:
+        DueTimeError: If it is another one, at which nobody can be reminded.
+    """
+    if due_at == todo.due_at:
+        return
+    check_due(due_at)
+    todo.due_at, todo.reminded_at = due_at, None
+
+
 @transaction.atomic
-def delete_todo(*, todo_id: int, user: User) -> None:
-    """Delete one of a user's own todos.
+def delete_todo(*, todo_id: int, user: User) -> Todo:
+    """Delete one of a user's own todos, and return what it was.
 
     Raises:
         TodoNotFoundError: If there is no such todo.
         TodoForbiddenError: If it is somebody else's.
     """
-    _own(Todo.objects.select_for_update(), todo_id=todo_id, user=user).delete()
+    todo = _own(Todo.objects.select_for_update(), todo_id=todo_id, user=user)
+    todo.delete()
+    return todo
 
 
 def count_completed() -> int:

@@ -7,7 +7,7 @@ from project.mail.errors import MailPutOffError, MailRefusedError
 from project.mail.letters import Letter
 from project.mail.schemas import Content, EmailAddress, SendEmailResult, Subject
 from project.names import TaskName
-from project.tasks import PermanentError, RetryLater, current_run, task, uuid7
+from project.tasks import Message, PermanentError, RetryLater, current_run, task, uuid7
 
 #: With full jitter, four hours or so before a mail is given up: a server that is away for one is nothing special.
 RETRIES = 25
@@ -37,6 +37,6 @@ def mail(letter: Letter) -> SendEmailResult:
         raise PermanentError(str(error)) from error
 
 
-def send_letter(letter: Letter) -> None:
+def send_letter(letter: Letter) -> Message[SendEmailResult]:
     """Have a letter mailed once the surrounding transaction has committed."""
-    send_email.send(to=letter.to, subject=letter.subject, text=letter.text, html=letter.html)
+    return send_email.send(to=letter.to, subject=letter.subject, text=letter.text, html=letter.html)
