@@ -4,8 +4,11 @@
 import os
 import sys
 
+import django
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
+
+from project.loading import loading
 
 
 def main() -> None:
@@ -17,6 +20,8 @@ def main() -> None:
             from project.up.command import main as up  # noqa: PLC0415
 
             up(sys.argv[2:])
+        with loading():
+            django.setup()
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as mistake:
         sys.exit(str(mistake))

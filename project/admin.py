@@ -1,14 +1,35 @@
 """What the admins of all apps have in common."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from django.apps import AppConfig
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
+from django.core.checks import CheckMessage
 from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver
+
+
+class Site(admin.AdminSite):
+    """The admin site, which loads the apps' admins once its addresses or checks are asked for.
+
+    Workers and most commands never do, and start a third of a second sooner.
+    """
+
+    def get_urls(self) -> list[URLResolver | URLPattern]:
+        """Return the addresses of all admins."""
+        admin.autodiscover()
+        return super().get_urls()
+
+    def check(self, app_configs: Sequence[AppConfig] | None) -> list[CheckMessage]:
+        """Check all admins."""
+        admin.autodiscover()
+        return super().check(app_configs)
 
 
 class CarefulAdmin(admin.ModelAdmin):

@@ -21,7 +21,7 @@ ALLOWED_HOSTS = environment.allowed_hosts
 REDIS_URL = environment.redis_url.get_secret_value()
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "project.desk.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

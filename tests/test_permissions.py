@@ -125,6 +125,7 @@ def test_no_address_of_staff_is_forgotten_here() -> None:
 
 def test_no_page_of_our_own_admins_is_forgotten_here() -> None:
     tested = {path.split("/")[-2] for _, path, _ in PAGES}
+    admin.autodiscover()
     for model, model_admin in admin.site._registry.items():
         patterns = [each for each in model_admin.get_urls() if isinstance(each, URLPattern)]
         ours = [each for each in patterns if each.name and not each.name.endswith(DJANGOS)]

@@ -16,6 +16,7 @@ import structlog
 from dramatiq import Worker, cli
 from dramatiq.errors import BrokerConnectionError
 
+from project.loading import loading
 from project.pool.connection import SupervisorConnection
 from project.pool.protocol import Ready
 from project.pool.stop_requests import StopRequests, ending_in_time
@@ -72,8 +73,9 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, argparse.Namesp
 def _start_worker(ours: argparse.Namespace, options: argparse.Namespace, connection: SupervisorConnection) -> Worker:
     """Load the service and start to take messages; end with Dramatiq's exit codes where that is not possible."""
     try:
-        import_module("django_dramatiq.setup")  # sets Django up, without which models cannot be imported
-        from project.pool.member import join_pool  # noqa: PLC0415
+        with loading():
+            import_module("django_dramatiq.setup")  # sets Django up, without which models cannot be imported
+            from project.pool.member import join_pool  # noqa: PLC0415
 
         broker = join_pool(connection, only_last_chances=ours.alone, max_runs=ours.max_runs, max_memory=ours.max_memory)
         broker.emit_after("process_boot")
