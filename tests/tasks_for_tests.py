@@ -261,3 +261,25 @@ def odd(number: int) -> Sum:
     if number % 2 == 0:
         raise PermanentError(f"{number} is even")
     return Sum(total=number)
+
+
+@task("tests.rated", rate_limit="3/hour", max_retries=5, min_backoff=timedelta(milliseconds=1))
+def rated(*, number: int) -> None:
+    """Start three times in an hour; fail if the number is odd."""
+    notes.append(str(number))
+    if number % 2:
+        raise RuntimeError("odd")
+
+
+@task("tests.rated_by_user", rate_limit="2/hour", rate_limit_key=lambda user_id: user_id)
+def rated_by_user(user_id: int, text: str = "") -> None:
+    """Start twice in an hour for each user."""
+    notes.append(f"{user_id}{text}")
+
+
+@task("tests.alone_by_user", max_concurrency=1, concurrency_key=lambda user_id: user_id)
+def alone_by_user(user_id: int, text: str = "") -> None:
+    """Run in one thread at a time for each user."""
+    notes.append(f"start {user_id}")
+    gate.wait(5)
+    notes.append(f"end {user_id}")

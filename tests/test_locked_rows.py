@@ -81,7 +81,7 @@ def test_a_success_on_it_is_written_when_it_is_free(commit: GroupCommit) -> None
 
 def test_a_step_of_a_chain_waits_for_it(commit: GroupCommit) -> None:
     step = {"id": "01900000-0000-7000-8000-000000000000", "task": "tests.double"}
-    claim = claim_run(message_of(a_run("queued", attempts=0, next_steps=[step])), max_concurrency=None)
+    claim = claim_run(message_of(a_run("queued", attempts=0, next_steps=[step])), tasks.add.declaration)
     assert claim is not None
     with elsewhere() as cursor:
         cursor.execute(lock(claim.run_id))

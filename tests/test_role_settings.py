@@ -7,7 +7,8 @@ from django.db import connection, transaction
 
 from project.database.access import new_connection, using
 from project.database.sessions import Session
-from project.tasks.sending.slots import has_room, lock_slots
+from project.tasks.sending.slots import has_room
+from project.tasks.sending.starts import lock_limit
 from tests.runs import a_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,7 +60,7 @@ def test_behind_a_pooler_each_transaction_says_it(set_for_the_database: None, mo
 
 def test_who_has_waited_for_slots_sees_those_that_were_taken_meanwhile(set_for_the_database: None) -> None:
     with transaction.atomic():
-        lock_slots("tests.alone")
+        lock_limit("tests.alone")
         with using(new_connection(Session())):
             a_run("running", task="tests.alone", limit_key="tests.alone")
             connection.close()

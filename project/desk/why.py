@@ -16,7 +16,8 @@ from project.tasks.models import PausedQueue, TaskRun, Worker
 from project.tasks.policy import MAX_DEATHS
 from project.tasks.sending.last_chances import broker_queue
 from project.tasks.sending.outbox import redis_message_id
-from project.tasks.sending.slots import has_room
+from project.tasks.sending.slots import has_slot, policy_of
+from project.tasks.sending.starts import free_starts, next_start
 from project.tasks.sending.unique import holder_of
 from project.values.text import error_text, utc
 
@@ -115,12 +116,22 @@ def _blocked_by_concurrency(run: TaskRun) -> Iterator[Reason]:
     limit = task.policy.max_concurrency if task is not None else None
     if limit is None:
         return
-    if run.state != TaskRun.State.QUEUED and run.limit_key and not has_room(run.limit_key, queue=run.queue):
+    if run.state != TaskRun.State.QUEUED and run.limit_key and not has_slot(run.limit_key, queue=run.queue):
         yield Reason(
             "max_concurrency",
-            f"{limit} of {run.task!r} may run at once, and as many run or are about to; "
+            f"{limit} of {run.limit_key!r} may run at once, and as many run or are about to; "
             "it starts when one of them has ended.",
         )
+
+
+def _blocked_by_rate(run: TaskRun) -> Iterator[Reason]:
+    policy = policy_of(run.limit_key) if run.limit_key else None
+    if run.state == TaskRun.State.QUEUED or policy is None or policy.rate is None:
+        return
+    at = next_start(run.limit_key, policy.rate)
+    if at is not None or not free_starts(run.limit_key, policy.rate):
+        when = f"the next one of those that wait starts at {utc(at)}" if at else "some of them are about to start"
+        yield Reason("rate_limit", f"{policy.rate} of {run.limit_key!r} may start, and have; {when}.")
 
 
 def _waits_for_its_key(run: TaskRun) -> Iterator[Reason]:
@@ -163,12 +174,15 @@ _OBSTACLES: Final[tuple[Callable[[TaskRun], Iterator[Reason]], ...]] = (
     _no_worker,
     _broker_down,
     _blocked_by_concurrency,
+    _blocked_by_rate,
     _waits_for_its_key,
     _waits_for_its_time,
     _last_chance,
 )
 #: While one of these holds, that the broker has no message of the run is as it should be, or not to be known.
-_HOLDS_BACK: Final = frozenset({"paused", "broker_down", "max_concurrency", "unique", "later", "retry_later"})
+_HOLDS_BACK: Final = frozenset(
+    {"paused", "broker_down", "max_concurrency", "rate_limit", "unique", "later", "retry_later"}
+)
 
 
 def _unpublished(run: TaskRun) -> Iterator[Reason]:

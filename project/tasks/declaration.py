@@ -5,7 +5,7 @@ Not an actor of Dramatiq, only what was declared about it: an actor sends and ru
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -47,10 +47,16 @@ class Declaration:
         """Whether each send is kept in a row until it has ended."""
         return self.policy.durable
 
-    @property
-    def limit_key(self) -> str:
-        """The name of the limit whose slot its runs need; empty if they need none."""
-        return self.policy.limit_key(self.name)
+    def __post_init__(self) -> None:
+        self.signature.check_keys(self.policy.key_functions())
+
+    def limit_key(self, arguments: Mapping[str, Any]) -> str:
+        """Return the name of the limit for which a run waits; empty if it waits for none.
+
+        Args:
+            arguments: The call's arguments as JSON values.
+        """
+        return self.policy.limit_key(self.name, arguments) if self.policy.is_limited else ""
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,10 @@ class RetryLater(Postponed):
         super().__init__(reason)
 
 
+class NoStartFree(Postponed):
+    """A run was claimed and could not begin before its start was another's; it waits on, in its place."""
+
+
 class Misfit(Postponed):
     """A run's task or arguments are not those of the code that was to execute it; during a roll-out others have it."""
 

@@ -9,10 +9,20 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from project.tasks.operator_models import BulkRetry, OperatorAction, PausedQueue, TaskBatch, Worker
+from project.tasks.operator_models import BulkRetry, Limit, OperatorAction, PausedQueue, Start, TaskBatch, Worker
 from project.values.ids import uuid7
 
-__all__ = ["BulkRetry", "OperatorAction", "PausedQueue", "TaskAttempt", "TaskBatch", "TaskRun", "Worker"]
+__all__ = [
+    "BulkRetry",
+    "Limit",
+    "OperatorAction",
+    "PausedQueue",
+    "Start",
+    "TaskAttempt",
+    "TaskBatch",
+    "TaskRun",
+    "Worker",
+]
 
 
 class TaskRun(models.Model):
@@ -145,6 +155,11 @@ class TaskRun(models.Model):
             models.Index(
                 fields=["limit_key", "queue", "priority", "run_after"],
                 name="run_waiting_for_slot",
+                condition=~Q(limit_key="") & Q(state__in=("pending", "retrying")),
+            ),
+            models.Index(
+                fields=["limit_key", "run_after"],
+                name="run_next_of_limit",
                 condition=~Q(limit_key="") & Q(state__in=("pending", "retrying")),
             ),
             models.Index(

@@ -1,4 +1,4 @@
-"""The rows around the runs, for operators to see and to change: processes, batches, bulk retries, pauses, the audit."""
+"""The rows around the runs: processes, batches, bulk retries, pauses, what limits have counted, the audit."""
 
 from typing import Any, ClassVar
 
@@ -94,6 +94,35 @@ class BulkRetry(models.Model):
 
     def __str__(self) -> str:
         return f"bulk retry {self.id}"
+
+
+class Limit(models.Model):
+    """What a limit has counted, by its key; one that has counted nothing needs no row."""
+
+    key = models.CharField(max_length=200, primary_key=True)
+    started = models.BigIntegerField(default=0, db_default=0, help_text="How many starts were counted.")
+    look_at = models.DateTimeField(null=True, blank=True, help_text="When the next of those that wait may start.")
+
+    class Meta:
+        ordering = ("key",)
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["look_at"], name="limit_to_look_at", condition=Q(look_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Start(models.Model):
+    """A start that a rate limit counts: as many of the last ones as may start in a period."""
+
+    pk = models.CompositePrimaryKey("limit_key", "number")
+    limit_key = models.CharField(max_length=200)
+    number = models.BigIntegerField(help_text="Which start of the limit it was, from 1.")
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"start {self.number} of {self.limit_key}"
 
 
 class PausedQueue(models.Model):

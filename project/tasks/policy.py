@@ -1,16 +1,17 @@
 """How a task is run: its queue, retries, limits."""
 
-import hashlib
 import json
 import random
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from project.tasks.errors import PermanentError, Postponed, RetryLater, TaskArgumentError, TaskDefinitionError
-from project.values.storable import storable
+from project.tasks.keys import call_key, digest, scoped_key
+from project.tasks.rate import Rate
 
 #: After this many deaths of its worker while it ran, a run is poison.
 MAX_DEATHS = 3
@@ -47,6 +48,12 @@ class Policy:
         unique: While a run of the same arguments (or of the same key, given a function of the arguments) is
             unfinished, a send returns that run's message; a member of a batch and a step of a chain wait for its end.
         max_concurrency: How many runs of this task may run at once, over all workers.
+        concurrency_key: A function of the arguments, as in `lambda user_id: user_id`: so many may run at once for each
+            value that it returns.
+        rate_limit: How many runs of this task may start in any period of that length, over all workers, as in
+            "100/minute" (or second, hour, day); each attempt is a start.
+        rate_limit_key: The same as `concurrency_key` for `rate_limit`; a task that has both limits counts both by one
+            function.
 
     Raises:
         TaskDefinitionError: If the options contradict each other.
@@ -65,6 +72,9 @@ class Policy:
     expires: timedelta | None = None
     unique: bool | Callable[..., str] = False
     max_concurrency: int | None = None
+    concurrency_key: Callable[..., object] | None = None
+    rate_limit: str | None = None
+    rate_limit_key: Callable[..., object] | None = None
 
     def __post_init__(self) -> None:
         if self.max_retries < 0:
@@ -84,8 +94,9 @@ class Policy:
         for option in ("retry_on", "dont_retry_on"):
             if not _are_exceptions(getattr(self, option)):
                 raise TaskDefinitionError(f"{option} is a tuple of exception classes: {option}=(ValueError,).")
-        if not self.durable and (self.unique or self.max_concurrency):
-            raise TaskDefinitionError("unique and max_concurrency need the rows of a durable task.")
+        if not self.durable and (self.unique or self.is_limited):
+            raise TaskDefinitionError("unique, max_concurrency and rate_limit need the rows of a durable task.")
+        self._check_limits()
 
     def unique_key(self, task: str, arguments: Mapping[str, Any]) -> str | None:
         """Return the key of which only one unfinished run may exist, or None.
@@ -95,19 +106,49 @@ class Policy:
             arguments: The call's arguments as JSON values.
         """
         if callable(self.unique):
-            key = f"{task}:{self.unique(**arguments)}"
-            return key if storable(key, 200) == key else f"{storable(key, 100)}…{_digest(key)}"
+            return scoped_key(task, call_key(self.unique, arguments))
         if not self.unique:
             return None
-        return f"{task}:{_digest(json.dumps(arguments, sort_keys=True))}"
+        return f"{task}:{digest(json.dumps(arguments, sort_keys=True))}"
 
-    def limit_key(self, task: str) -> str:
-        """Return the name of the limit whose slot a run needs; empty if it needs none.
+    @cached_property
+    def is_limited(self) -> bool:
+        """Whether runs of this task may have to wait for one another."""
+        return self.max_concurrency is not None or self.rate_limit is not None
+
+    @cached_property
+    def rate(self) -> Rate | None:
+        """How many runs may start in a period; None for any number."""
+        return None if self.rate_limit is None else Rate.parse(self.rate_limit)
+
+    def limit_key(self, task: str, arguments: Mapping[str, Any]) -> str:
+        """Return the name of the limit for which a run waits; empty if it waits for none.
 
         Args:
             task: The task's name.
+            arguments: The call's arguments as JSON values.
         """
-        return task if self.max_concurrency else ""
+        key = self.concurrency_key or self.rate_limit_key
+        if key is None or not self.is_limited:
+            return task if self.is_limited else ""
+        return scoped_key(task, call_key(key, arguments))
+
+    def key_functions(self) -> dict[str, Callable[..., object]]:
+        """Return the functions of a call's arguments among the options, by the option's name."""
+        names = ("unique", "concurrency_key", "rate_limit_key")
+        return {name: value for name in names if callable(value := getattr(self, name))}
+
+    def _check_limits(self) -> None:
+        if self.rate_limit is not None:
+            Rate.parse(self.rate_limit)
+        if self.concurrency_key is not None and self.max_concurrency is None:
+            raise TaskDefinitionError("concurrency_key says what max_concurrency counts by: give that, too.")
+        if self.rate_limit_key is not None and self.rate_limit is None:
+            raise TaskDefinitionError("rate_limit_key says what rate_limit counts by: give that, too.")
+        if self.max_concurrency and self.rate_limit and self.concurrency_key is not self.rate_limit_key:
+            raise TaskDefinitionError(
+                "A task counts both of its limits by one key: give concurrency_key and rate_limit_key one function."
+            )
 
     def retry_in(self, error: BaseException, *, failures: int) -> timedelta | None:
         """Return how long a failed run waits for its next attempt, or None if it is dead.
@@ -180,10 +221,6 @@ def _backoff(times: int, *, first: timedelta, last: timedelta, at_least: float =
     doubled = first.total_seconds() * 2.0 ** min(times - 1, 32)
     ceiling = min(doubled, last.total_seconds(), _LONGEST_WAIT.total_seconds())
     return timedelta(seconds=ceiling * random.uniform(at_least, 1))  # noqa: S311 (no secret depends on it)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:32]
 
 
 def _are_exceptions(value: object) -> bool:

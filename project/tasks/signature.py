@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic cannot read typing.TypedDict before Python 3.12
 
 from project.tasks.errors import TaskArgumentError, TaskDefinitionError
+from project.tasks.keys import check_key
 from project.tasks.outcome import STORED_MEMBERS, result_type
 from project.values.json_values import UnstorableError, json_of
 
@@ -67,6 +68,18 @@ class TaskSignature:
     def first_parameter(self) -> str:
         """The name of the parameter that takes the result of the step before, in a chain."""
         return next(iter(self._signature.parameters), "")
+
+    def check_keys(self, functions: Mapping[str, Callable[..., object]]) -> None:
+        """Check that functions of a call's arguments can be called with those of each call.
+
+        Args:
+            functions: The functions, by the name of the option that each is.
+
+        Raises:
+            TaskDefinitionError: If one cannot.
+        """
+        for option, function in functions.items():
+            check_key(function, option=option, task=self.name, of=self._signature)
 
     def check(self) -> None:
         """Build everything that is built on first use.

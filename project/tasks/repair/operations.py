@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -13,12 +13,12 @@ from project.database.clock import database_now
 from project.tasks.declaration import declaration_of
 from project.tasks.errors import RunStateError
 from project.tasks.models import TaskRun
-from project.tasks.policy import Policy
 from project.tasks.repair.audit import Operator, record
 from project.tasks.sending.cancelling import cancel_locked
 from project.tasks.sending.outbox import publish_on_commit
 from project.values.described import message_in
 
+K = TypeVar("K")
 #: States from which a run can be tried again.
 RETRYABLE = (TaskRun.State.DEAD, TaskRun.State.CANCELLED, TaskRun.State.EXPIRED, TaskRun.State.DISCARDED)
 
@@ -78,8 +78,9 @@ def try_again(run: TaskRun, *, arguments: Mapping[str, Any], now: datetime) -> N
     task = declaration_of(run.task)
     valid = task.signature.to_json((), arguments)
     if valid != run.arguments or run.unique_key is None:
-        run.arguments, run.unique_key = valid, _key_of(run, valid, task.policy)
-    run.limit_key = task.limit_key
+        run.arguments = valid
+        run.unique_key = _key_of(run, "unique", lambda: task.policy.unique_key(run.task, valid))
+    run.limit_key = _key_of(run, "limit", lambda: task.limit_key(valid))
     _make_ready(run, now=now)
     _save_unless_taken(run)
     publish_on_commit([run])
@@ -117,11 +118,11 @@ def _make_ready(run: TaskRun, *, now: datetime) -> None:
     run.error_type = run.error = run.traceback = run.fingerprint = run.progress_note = ""
 
 
-def _key_of(run: TaskRun, arguments: Mapping[str, Any], policy: Policy) -> str | None:
+def _key_of(run: TaskRun, kind: str, compute: Callable[[], K]) -> K:
     try:
-        return policy.unique_key(run.task, arguments)
+        return compute()
     except Exception as error:  # the policy's own function may raise anything
-        raise RunStateError(f"Run {run.id} cannot be retried: its unique key raised {message_in(error)!r}.") from error
+        raise RunStateError(f"Run {run.id} cannot be retried: its {kind} key raised {message_in(error)!r}.") from error
 
 
 def _save_unless_taken(run: TaskRun) -> None:

@@ -4,7 +4,7 @@ One statement for a hundred runs costs the database and this process a fraction 
 waits for it. What is claimed here starts within some fifty milliseconds (`project.broker.work_queue` fetches no more),
 or is given up: the run is then as it was before, as if nobody had claimed it.
 
-Left to the thread that starts them are runs of tasks with `max_concurrency`, which may not hold a slot while they
+Left to the thread that starts them are runs of tasks with a limit, which may not hold a slot or a start while they
 wait; last chances, of which a process claims one at a time; and tasks that this checkout does not know.
 """
 
@@ -61,7 +61,7 @@ def _is_claimed_ahead(delivery: Delivery) -> bool:
     if "attempt" not in message.options or is_for_last_chances(message.queue_name):
         return False
     task = find_declaration(message.actor_name)
-    return task is not None and not task.policy.max_concurrency
+    return task is not None and not task.policy.is_limited
 
 
 def _claim(deliveries: Sequence[Delivery]) -> Iterator[Delivery]:

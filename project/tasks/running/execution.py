@@ -24,11 +24,12 @@ from project.tasks.errors import (
     ClaimLost,
     HardTimeLimitExceeded,
     Misfit,
+    NoStartFree,
     PermanentError,
     TaskArgumentError,
     UnknownTaskError,
 )
-from project.tasks.running.claim import Claim, claim_run
+from project.tasks.running.claim import Claim, claim_run, limit_key_of
 from project.tasks.running.context import running_as
 from project.tasks.running.database import insist
 from project.tasks.running.group_commit import group_commit
@@ -41,6 +42,7 @@ from project.tasks.running.started_runs import started_runs
 from project.tasks.sending.cause import caused_by, child_of
 from project.tasks.sending.expiry import is_too_late
 from project.tasks.sending.outbox import admit
+from project.tasks.sending.starts import TakenStart, renew_start
 from project.values.described import message_in
 
 log = structlog.get_logger(__name__)
@@ -89,15 +91,15 @@ def _run_durable(task: Declaration, message: dramatiq.Message[Any], ahead: Claim
     try:
         claim = ahead
         if claim is None or claim.is_doubtful():
-            claim = claim_run(message, max_concurrency=task.policy.max_concurrency)
+            claim = claim_run(message, task)
         if claim is not None:
             claim.begin()
             with started_runs.marked(claim.run_id):
                 _run_claimed(task, claim)
     finally:
         let_go(message.message_id)
-    if claim is not None and task.limit_key:
-        _let_next_start(task.limit_key)
+    if claim is not None and task.policy.is_limited:
+        _let_next_start(limit_key_of(task, claim.arguments))
 
 
 def _let_next_start(key: str) -> None:
@@ -144,9 +146,22 @@ def _run_claimed(task: Declaration, claim: Claim) -> None:
 def _attempt(task: Declaration, claim: Claim) -> str:
     with lent_connection(limit=task.policy.time_limit):
         arguments = _fitting(task, claim.arguments)
+        start = _start_in_time(claim.start)
         with running_as(claim, time_limit=task.policy.time_limit, give_up=partial(_give_up, task, claim)):
+            if start is not None and start.is_late:
+                raise NoStartFree("Its code would have begun too late to count as what was recorded.")
             result = task.function(**arguments)
         return _storable(task, result)
+
+
+def _start_in_time(start: TakenStart | None) -> TakenStart | None:
+    """Return the start that a rate limit has counted for code that is about to begin."""
+    if start is None or not start.is_late:
+        return start
+    renewed = insist(lambda: renew_start(start))
+    if renewed is None:
+        raise NoStartFree(f"{start.rate} may start, and others have meanwhile.")
+    return renewed
 
 
 def _give_up(task: Declaration, claim: Claim) -> None:

@@ -18,7 +18,7 @@ from django.db import DataError, transaction
 from django.db import Error as DatabaseError
 from django.db.models.functions import Now
 
-from project.tasks.errors import Misfit, PermanentError, Postponed, RetryLater, TaskCancelled
+from project.tasks.errors import Misfit, NoStartFree, PermanentError, Postponed, RetryLater, TaskCancelled
 from project.tasks.models import TaskAttempt, TaskRun
 from project.tasks.policy import Policy
 from project.tasks.running.claim import Claim
@@ -106,12 +106,16 @@ def _fail(claim: Claim, error: BaseException, described: Described, decide: Call
         run.error_type = described.error_type
         run.save()
         # A task may put itself off ten thousand times; the run counts them, and keeps no attempt for each.
-        if not isinstance(error, RetryLater):
+        if not isinstance(error, (RetryLater, NoStartFree)):
             _keep_attempt(run, claim)
     return str(run.state)
 
 
 def _decide(run: Any, error: BaseException, *, policy: Policy) -> None:
+    if isinstance(error, NoStartFree):
+        # Its time stays what it was, so that nobody who came later overtakes it.
+        run.state = TaskRun.State.RETRYING
+        return
     if isinstance(error, Postponed):
         wait = _postpone(run, error, policy=policy)
     else:

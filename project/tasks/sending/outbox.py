@@ -21,7 +21,9 @@ from project.tasks.models import TaskRun
 from project.tasks.sending.due_queues import due_queues
 from project.tasks.sending.insert import NewRun
 from project.tasks.sending.last_chances import broker_queue
-from project.tasks.sending.slots import has_room, lock_slots, take_slots, waiting_keys_with_room
+from project.tasks.sending.looks import must_plan, plan_look, planned_looks, walk
+from project.tasks.sending.slots import has_room, take_slots
+from project.tasks.sending.starts import lock_limit
 from project.tasks.sending.unique import admit_waiting
 
 log = structlog.get_logger(__name__)
@@ -47,12 +49,12 @@ def _publish_now(runs: Sequence[NewRun | TaskRun]) -> None:
     waiting = {id(run) for run in runs if run.limit_key and run.state == TaskRun.State.PENDING}
     _hand_over([run for run in runs if id(run) not in waiting])
     for key, queue in {(run.limit_key, run.queue) for run in runs if id(run) in waiting}:
-        if has_room(key, queue=queue):
+        if has_room(key, queue=queue) or must_plan(key):
             admit(key, have_waited=False)
 
 
 def admit(key: str, *, have_waited: bool = True) -> None:
-    """Publish as many of the runs that wait for a slot as there are slots, in the order in which they are due.
+    """Publish as many of the runs that wait for a limit as may start, in the order in which they are due.
 
     Args:
         key: The name of the limit.
@@ -62,16 +64,19 @@ def admit(key: str, *, have_waited: bool = True) -> None:
         django.db.Error: If the database does not answer.
     """
     with transaction.atomic():
-        lock_slots(key)
+        lock_limit(key)
         runs = take_slots(key)
+        plan_look(key)
         if runs:
             _on_commit(runs, partial(_hand_over, at_front=have_waited))
 
 
 def fill_slots() -> None:
-    """Publish runs that have waited for a unique key or a slot, as far as there are free ones."""
+    """Publish runs that have waited for a unique key or a limit, as far as there is room for them."""
     admit_waiting()
-    for key in waiting_keys_with_room():
+    for key in planned_looks():
+        admit(key)
+    for key in walk.with_room():
         admit(key)
 
 

@@ -114,19 +114,20 @@ def _row(call: Call[Any], options: Options, *, cause: Cause, **columns: Any) -> 
     task = call.task
     delay = max(options.delay or _NO_TIME, _NO_TIME)
     expires = task.policy.expires if options.expires is None else options.expires
+    limit_key = task.limit_key(call.arguments)
     return _new_run(
         id=options.run_id or uuid7(),
         task=task.name,
         queue=options.queue or task.queue,
         priority=task.priority if options.priority is None else options.priority,
         arguments=call.arguments,
-        state=TaskRun.State.PENDING if delay or task.limit_key else TaskRun.State.QUEUED,
+        state=TaskRun.State.PENDING if delay or limit_key else TaskRun.State.QUEUED,
         delay=delay,
         eta=options.eta,
         expires_in=expires if isinstance(expires, timedelta) else None,
         expires_at=expires if isinstance(expires, datetime) else None,
         unique_key=task.policy.unique_key(task.name, call.arguments),
-        limit_key=task.limit_key,
+        limit_key=limit_key,
         cause=cause,
         **columns,
     )

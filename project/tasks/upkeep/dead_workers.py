@@ -16,6 +16,7 @@ from project.tasks.models import TaskAttempt, TaskRun, Worker
 from project.tasks.policy import MAX_DEATHS
 from project.tasks.running.started_runs import forget, runs_begun_by
 from project.tasks.running.this_worker import this_worker
+from project.tasks.sending.looks import look_soon
 
 log = structlog.get_logger(__name__)
 
@@ -119,6 +120,7 @@ def _free_runs(runs: QuerySet[TaskRun], *, had_begun: Callable[[TaskRun], bool])
             _free(run)
         TaskRun.objects.bulk_update(freed, _FREED_COLUMNS, batch_size=500)
         TaskAttempt.objects.bulk_create(_deaths_of(killed), ignore_conflicts=True)
+        look_soon({run.limit_key for run in freed if run.limit_key})
     return len(freed)
 
 

@@ -96,7 +96,8 @@ _UNTIL_NEXT = """
         (SELECT min(run_after) FROM tasks_taskrun
           WHERE state IN ('pending', 'retrying') AND limit_key = '' AND run_after > statement_timestamp()),
         (SELECT min(run_after) FROM tasks_taskrun
-          WHERE state IN ('pending', 'retrying') AND limit_key <> '' AND run_after > statement_timestamp())
+          WHERE state IN ('pending', 'retrying') AND limit_key <> '' AND run_after > statement_timestamp()),
+        (SELECT min(look_at) FROM tasks_limit WHERE look_at > statement_timestamp())
      ) - statement_timestamp())::float8)
 """
 _ASK = f"SELECT {_UNTIL_NEXT}, {', '.join(duty.is_due for duty in DUTIES)}"

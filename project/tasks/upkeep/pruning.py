@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from project.database.locks import unlocked
 from project.tasks.models import TaskBatch, TaskRun
+from project.tasks.sending.starts import forget_starts
 from project.values.ids import first_uuid7
 
 #: How many runs one transaction deletes, so that it stays short.
@@ -62,6 +63,7 @@ def prune(*, succeeded_days: int, others_days: int, limit: int = PRUNED_AT_ONCE)
     now = timezone.now()
     succeeded = sum(_delete_ended(TaskRun.State.SUCCEEDED, now - timedelta(days=succeeded_days), limit=limit))
     kept_until = now - timedelta(days=others_days)
+    forget_starts()
     others = sum(count for state in _KEPT_LONGER for count in _delete_ended(state, kept_until, limit=limit))
     return PruneResult(runs=succeeded + others, batches=_delete_batches(min(kept_until, now)))
 
