@@ -60,8 +60,8 @@ check: $(INSTALLED) ## check style, types, imports, migrations, settings and con
 	$(IN_VENV)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(IN_VENV)/hadolint --failure-threshold warning Dockerfile
 
-bench: $(INSTALLED) ## measure; QUICK=1 for a short version
-	QUICK=$(QUICK) $(IN_VENV)/python -m tests.benchmarks $(ARGS)
+bench: $(INSTALLED) ## measure beside other systems; QUICK=1 for two minutes, SOAK=1 for an hour and millions of runs
+	QUICK=$(QUICK) SOAK=$(SOAK) $(IN_VENV)/python -m tests.benchmarks $(ARGS)
 
 lock: $(INSTALLED) ## write the requirements files from pyproject.toml
 	$(COMPILE) pyproject.toml --output-file requirements.txt

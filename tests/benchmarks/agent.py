@@ -4,6 +4,7 @@
 """
 
 import importlib
+import inspect
 import json
 import os
 import signal
@@ -47,19 +48,29 @@ def throughput(system: Any, *, groups: list[int], messages: int, seconds: float,
 def drain(system: Any, *, groups: list[int], seconds: float) -> float:
     """Let the paused workers go on and give the rate at which they work off what waits."""
     waiting = system.pending()
-    started = time.perf_counter()
+    started = asked = time.perf_counter()
     signal_all(groups, signal.SIGCONT)
     while (left := system.pending()) and time.perf_counter() - started < seconds:
-        time.sleep(0.01)
+        # Counting takes a database its time, so it has a tenth of a core at most.
+        time.sleep(max(0.01, 9 * (time.perf_counter() - asked)))
+        asked = time.perf_counter()
     return float((waiting - left) / (time.perf_counter() - started))
 
 
 def send(system: Any, *, count: int) -> float:
-    """Send one by one and give the rate."""
+    """Send one by one, from within the event loop if the system has one, and give the rate."""
     started = time.perf_counter()
-    for _ in range(count):
-        system.send("")
+    if inspect.iscoroutinefunction(system.send):
+        system.loop.run_until_complete(_send_in_loop(system, count=count))
+    else:
+        for _ in range(count):
+            system.send("")
     return count / (time.perf_counter() - started)
+
+
+async def _send_in_loop(system: Any, *, count: int) -> None:
+    for _ in range(count):
+        await system.send("")
 
 
 def signal_all(groups: list[int], signum: signal.Signals) -> None:
@@ -80,7 +91,22 @@ def latencies(system: Any, *, count: int, pause: float) -> list[float]:
     return [float(each) for each in stamps.client.lrange("bench:stamps", 0, -1)]
 
 
-ACTIONS = {action.__name__: action for action in (prepare, measure, throughput)}
+def wait_together(system: Any, *, groups: list[int], count: int, seconds: float) -> dict[str, float]:
+    """Send tasks that wait for a second to paused workers; give how long they all took, and how many ran at once."""
+    signal_all(groups, signal.SIGSTOP)
+    system.send_naps(count)
+    started = time.perf_counter()
+    drain(system, groups=groups, seconds=seconds)
+    taken = time.perf_counter() - started
+    return {"seconds": taken, "most": max(map(int, stamps.client.lrange(stamps.AT_ONCE, 0, -1)), default=0)}
+
+
+def fill(system: Any, *, groups: list[int], kind: str, count: int, busy: int) -> None:
+    """Make many messages wait, of a kind that the system knows."""
+    system.fill_with(kind, count=count, busy=busy)
+
+
+ACTIONS = {action.__name__: action for action in (prepare, measure, throughput, wait_together, fill)}
 
 if __name__ == "__main__":
     module, action, arguments = sys.argv[1:]

@@ -2,10 +2,11 @@
 
 from statistics import median
 
+from tests.benchmarks.effort import Effort
 from tests.benchmarks.lineup import DRAMATIQ, HUEY, OURS
-from tests.benchmarks.rounds import Effort
-from tests.benchmarks.session import System, running
+from tests.benchmarks.session import running
 from tests.benchmarks.stage import Stage
+from tests.benchmarks.system import System
 
 MESSAGES = 20_000
 SMALL_RUNS = 5

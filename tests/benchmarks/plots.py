@@ -19,10 +19,12 @@ OURS, OTHERS = "#1f6feb", "#9aa4b2"
 def bars(report: dict[str, Any], name: str, title: str, directory: Path, *, file: str) -> None:
     """Draw one figure of all systems, the largest on top."""
     systems = sorted(report["systems"].items(), key=lambda item: float(item[1][name]))
+    if not systems:
+        return
     titles = [report["titles"][module] for module, _ in systems]
     values = [measured[name] for _, measured in systems]
     colors = [OURS if module.startswith("ours") else OTHERS for module, _ in systems]
-    figure, axes = plt.subplots(figsize=(7, 3))
+    figure, axes = plt.subplots(figsize=(7, 0.8 + 0.25 * len(systems)))
     axes.bar_label(axes.barh(titles, values, color=colors), fmt="{:,.4g}", padding=3)
     axes.set_xscale("log")
     axes.set_title(title, loc="left")
@@ -55,6 +57,7 @@ def draw(report: dict[str, Any], directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     bars(report, "throughput", "No-op tasks per second, two processes on two cores", directory, file="throughput.svg")
     bars(report, "latency_p50", "Median milliseconds from send to start, idle workers", directory, file="latency.svg")
+    bars(report, "send_single", "Messages sent per second, one by one", directory, file="single.svg")
     bars(report, "send_bulk", "Messages sent per second in bulk", directory, file="send.svg")
     labels = {"backlog": "waiting messages", "payload": "bytes per message", "processes": "worker processes"}
     for kind, points in report["growth"].items():

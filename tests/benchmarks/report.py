@@ -1,9 +1,9 @@
-"""The table that the benchmark prints."""
+"""The tables that the benchmark prints."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from tests.benchmarks.lineup import SYSTEMS
+from tests.benchmarks.lineup import OURS, SYSTEMS
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 COLUMNS = {
@@ -16,30 +16,35 @@ COLUMNS = {
     "memory": ("MB", "{:.0f}"),
     "start": ("start s", "{:.2f}"),
 }
+#: A reason why something was not measured takes so many characters at most.
+_REASON = 200
 
 
-def table(figures: dict[str, dict[str, float]]) -> str:
-    """Lay out one row per system, with its throughput as a part of the first one's."""
-    best = figures[SYSTEMS[0].module]["throughput"]
+def table(figures: dict[str, dict[str, float]], failed: dict[str, str]) -> str:
+    """Lay out one row per system, with its throughput as a part of our fast lane's, and who has none and why."""
+    best = figures.get(OURS.key, {}).get("throughput", 0.0)
     rows = [["system", *(title for title, _ in COLUMNS.values()), "ours is"]]
     for system in SYSTEMS:
-        measured = figures[system.module]
-        cells = [form.format(measured[name]) for name, (_, form) in COLUMNS.items()]
-        rows.append([system.title, *cells, f"{best / (measured['throughput'] or 1):.1f} x"])
-    return _aligned(rows)
+        if measured := figures.get(system.key):
+            cells = [form.format(measured[name]) for name, (_, form) in COLUMNS.items()]
+            rows.append([system.title, *cells, f"{best / (measured['throughput'] or 1):.1f} x"])
+    titles = {system.key: system.title for system in SYSTEMS}
+    return "\n".join(
+        [aligned(rows), *(f"{titles[key]}: not measured: {_last_line(reason)}" for key, reason in failed.items())]
+    )
 
 
-def goals(ratios: dict[str, dict[str, Any]]) -> str:
+def goals(checked: list[dict[str, Any]]) -> str:
     """Lay out what was reached beside what was to be reached."""
-    rows = [["figure", "is", "goal", ""]]
-    for name, figure in ratios.items():
-        is_least = "at_least" in figure
-        goal = figure["at_least"] if is_least else figure["at_most"]
-        reached = figure["is"] >= goal if is_least else figure["is"] <= goal
-        rows.append(
-            [name, f"{figure['is']:,.2f}", f"{'>=' if is_least else '<='} {goal:,}", "" if reached else "MISSED"]
-        )
-    return _aligned(rows)
+    rows = [["figure", "is", "goal", "which is", ""]]
+    for goal in checked:
+        if "is" in goal:
+            sign = "<=" if goal["at_most"] else ">="
+            numbers = [_number(goal["is"]), f"{sign} {_number(goal['goal'])}", goal["rule"]]
+        else:
+            numbers = ["", "", ""]
+        rows.append([goal["figure"], *numbers, goal["verdict"]])
+    return aligned(rows)
 
 
 def growth(figures: dict[str, dict[str, dict[int, float]]]) -> str:
@@ -49,7 +54,13 @@ def growth(figures: dict[str, dict[str, dict[int, float]]]) -> str:
         for title, points in systems.items():
             cells = [f"{size:,}: {rate:,.0f}" for size, rate in points.items()]
             rows.append([kind, title, *cells, *([""] * (4 - len(cells)))])
-    return _aligned(rows)
+    return aligned(rows)
+
+
+def measure(name: str, figures: dict[str, Any]) -> str:
+    """Lay out the figures of one measure, one a line."""
+    rows = [[name, ""], *([f"  {label}", _value(value)] for label, value in figures.items())]
+    return aligned(rows)
 
 
 def renew(document: str, text: str) -> str:
@@ -59,8 +70,22 @@ def renew(document: str, text: str) -> str:
     return f"{before}{BEGIN}\n```text\n{text.strip()}\n```\n{END}{after}"
 
 
-def _aligned(rows: Iterable[list[str]]) -> str:
+def aligned(rows: Iterable[list[str]]) -> str:
+    """Lay out rows in columns."""
     rows = list(rows)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _last_line(text: str) -> str:
+    """Give the last line, which is where an error is named."""
+    return text.strip().rpartition("\n")[2][-_REASON:]
+
+
+def _value(value: Any) -> str:
+    return _number(value) if isinstance(value, int | float) else _last_line(str(value))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.2f}" if abs(value) < 100 and value != int(value) else f"{value:,.0f}"

@@ -1,73 +1,55 @@
 """Each system in turn, round after round, so that a noisy minute does not hit one system alone."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
 from statistics import median
-from typing import Any
 
-from tests.benchmarks.lineup import SYSTEMS
+from tests.benchmarks.effort import Effort
+from tests.benchmarks.peers import NotMeasurableError
 from tests.benchmarks.session import Session, running
 from tests.benchmarks.stage import Stage
-
-SINGLE_SENDS = 500
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long to measure.
-
-    Args:
-        rounds: How often each system has its turn.
-        drain_seconds: How long one throughput run may take.
-        idle_seconds: How long the workers are watched while they wait.
-        latencies: How many messages are timed.
-        backlogs: How many messages wait in the runs that show growth.
-        share: Which part of a system's messages its throughput run sends.
-        growth: Whether growth with payload size and number of workers is measured too.
-    """
-
-    rounds: int
-    drain_seconds: float
-    idle_seconds: float
-    latencies: int
-    backlogs: tuple[int, ...]
-    share: float
-    growth: bool
-
-
-FULL = Effort(
-    rounds=3,
-    drain_seconds=4,
-    idle_seconds=5,
-    latencies=200,
-    backlogs=(1_000, 100_000, 1_000_000),
-    share=1,
-    growth=True,
-)
-QUICK = Effort(rounds=1, drain_seconds=1, idle_seconds=1, latencies=30, backlogs=(20_000,), share=0.2, growth=False)
+from tests.benchmarks.system import System
 
 Samples = dict[str, dict[str, list[float]]]
+#: The CPU of idle workers hardly moves, so it is watched in so many rounds only.
+_IDLE_ROUNDS = 2
 
 
-def compare(stage: Stage, effort: Effort) -> dict[str, dict[str, float]]:
-    """Measure every system and give the medians by system and figure."""
+def compare(stage: Stage, effort: Effort) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """Measure every system; give the medians by system and figure, and why a system has none."""
     samples: Samples = defaultdict(lambda: defaultdict(list))
+    failed: dict[str, str] = {}
     for number in range(effort.rounds):
-        for system in SYSTEMS:
+        for system in _rotated(effort.systems, by=number):
             print(f"round {number + 1} of {effort.rounds}: {system.title}", flush=True)
-            with running(stage, system) as session:
-                _measure(session, effort, samples[system.module])
-            print({name: round(values[-1], 2) for name, values in samples[system.module].items()}, flush=True)
-    return {module: _medians(figures) for module, figures in samples.items()}
+            try:
+                print(_turn(stage, system, effort, samples[system.key]), flush=True)
+            except (NotMeasurableError, RuntimeError, OSError) as error:
+                failed[system.key] = str(error)
+                print(f"not measured: {error}", flush=True)
+    # A system that failed once and was measured in the other rounds is shown with what it has.
+    figures = {key: _medians(values) for key, values in samples.items() if "throughput" in values}
+    return figures, {key: reason for key, reason in failed.items() if key not in figures}
+
+
+def _rotated(systems: Sequence[System], *, by: int) -> list[System]:
+    """Begin with another system in each round, so that none always comes after the same one."""
+    return [*systems[by:], *systems[:by]]
+
+
+def _turn(stage: Stage, system: System, effort: Effort, figures: dict[str, list[float]]) -> dict[str, float]:
+    with running(stage, system, settle=effort.settle_seconds) as session:
+        _measure(session, effort, figures)
+    return {name: round(values[-1], 2) for name, values in figures.items()}
 
 
 def _measure(session: Session, effort: Effort, figures: dict[str, list[float]]) -> None:
     figures["start"].append(session.seconds_to_first_task)
     figures["memory"].append(session.megabytes())
-    if len(figures["idle_cpu"]) < 2:
+    if len(figures["idle_cpu"]) < _IDLE_ROUNDS:
         figures["idle_cpu"].append(session.idle_cpu(seconds=effort.idle_seconds))
     measured = session.measure(
-        latencies=effort.latencies, singles=SINGLE_SENDS, share=effort.share, seconds=effort.drain_seconds
+        latencies=effort.latencies, singles=effort.singles, share=effort.share, seconds=effort.drain_seconds
     )
     for name, value in measured.items():
         figures[name].append(value)
@@ -75,27 +57,3 @@ def _measure(session: Session, effort: Effort, figures: dict[str, list[float]]) 
 
 def _medians(figures: dict[str, list[float]]) -> dict[str, float]:
     return {name: median(values) for name, values in figures.items()}
-
-
-def ratios(figures: dict[str, dict[str, float]]) -> dict[str, dict[str, Any]]:
-    """Set what was reached against what was to be reached."""
-    fast, rows = figures["ours"], figures["ours_rows"]
-    reached = {
-        "fast lane, times Celery": (fast["throughput"] / figures["celery_"]["throughput"], 8),
-        "fast lane, times Dramatiq": (fast["throughput"] / figures["dramatiq_"]["throughput"], 3),
-        "fast lane, times Huey": (fast["throughput"] / figures["huey_"]["throughput"], 1.5),
-        "durable, times Celery with rows": (rows["throughput"] / figures["celery_rows"]["throughput"], 12),
-        "durable, times Celery without results": (rows["throughput"] / figures["celery_"]["throughput"], 2),
-        "bulk send, fast lane, per second": (fast["send_bulk"], 60_000),
-        "bulk send, durable, per second": (rows["send_bulk"], 20_000),
-    }
-    at_most = {
-        "start latency p50, ms": (fast["latency_p50"], 1),
-        "start latency p99, ms": (fast["latency_p99"], 3),
-        "idle CPU, % of a core": (fast["idle_cpu"], 1),
-        "worker start to first task, s": (fast["start"], 1.5),
-    }
-    return {
-        **{name: {"is": value, "at_least": goal} for name, (value, goal) in reached.items()},
-        **{name: {"is": value, "at_most": goal} for name, (value, goal) in at_most.items()},
-    }

@@ -1,32 +1,36 @@
-"""The stage: one Valkey, one PostgreSQL, two virtual environments, and processes on them."""
+"""The stage: one Valkey, one PostgreSQL, and processes on them that end with the run."""
 
+import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psycopg
 import redis
 
 from project.embedded.postgres import postgres
+from project.embedded.spawn import signal_group, signal_when_parent_dies
 from project.embedded.valkey import valkey
+from project.environment import Environment
+from tests.benchmarks.leftovers import Leftovers
+from tests.benchmarks.peers import BENCH, PEERS_PYTHON, ROOT, install_peers, python_of
+from tests.benchmarks.system import System
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-BENCH = ROOT / ".bench"
-PEERS_PYTHON = BENCH / "venv" / "bin" / "python"
-REQUIREMENTS = ROOT / "requirements-bench.txt"
-SETTINGS = {
-    "ours": "tests.benchmarks.ours.settings",
-    "ours_rows": "tests.benchmarks.ours.settings",
-    "celery_rows": "tests.benchmarks.systems.celery_settings",
-}
+__all__ = ["BENCH", "PEERS_PYTHON", "ROOT", "Stage", "install_peers", "set_up"]
+
+#: The longest action of an agent, in seconds, is a backlog that is sent.
+AGENT_SECONDS = 600
+#: The service is measured with its defaults, whatever its developer has set.
+OUR_VARIABLES = {name.upper() for name in Environment.model_fields} | {"DJANGO_SETTINGS_MODULE"}
 
 
 @dataclass
@@ -37,82 +41,133 @@ class Stage:
         redis_url: The Valkey that all systems use in turn.
         database_url: The PostgreSQL's first database; each system gets one of its own.
         logs: Where the workers' output goes.
+        servers: The process ids of Valkey and PostgreSQL.
     """
 
     redis_url: str
     database_url: str
     logs: Path
+    servers: list[int]
     client: Any = field(init=False)
     prepared: set[str] = field(default_factory=set)
+    leftovers: Leftovers = field(default_factory=Leftovers)
 
     def __post_init__(self) -> None:
         self.client = redis.Redis.from_url(self.redis_url)
 
-    def environment(self, module: str) -> dict[str, str]:
-        """Give a system's environment, with a database of its own."""
-        name = f"bench_{module}"
+    def database(self, name: str) -> str:
+        """Give the address of a database, which is made if need be."""
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
                 connection.execute(f'CREATE DATABASE "{name}"')
+        return f"{self.database_url.rpartition('/')[0]}/{name}"
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Give the environment of processes that have a database of their own."""
         return {
-            **{key: value for key, value in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"},
-            **({"DJANGO_SETTINGS_MODULE": SETTINGS[module]} if module in SETTINGS else {}),
+            **{key: value for key, value in os.environ.items() if key not in OUR_VARIABLES},
             "BENCH_REDIS_URL": self.redis_url,
-            "BENCH_DATABASE_URL": f"{self.database_url.rpartition('/')[0]}/{name}",
+            "BENCH_DATABASE_URL": self.database(f"bench_{name}"),
             "ENV_FILE": os.devnull,
-            "LOG_LEVEL": "WARNING",
             "PYTHONPATH": str(ROOT),
             "PYTHONWARNINGS": "ignore",
         }
 
-    def prepare(self, module: str) -> None:
+    def environment_of(self, system: System) -> dict[str, str]:
+        """Give a system's environment."""
+        environment = self.environment(system.key)
+        fields = {"database": environment["BENCH_DATABASE_URL"]}
+        settings = {"DJANGO_SETTINGS_MODULE": system.django} if system.django else {}
+        return environment | settings | {key: value.format(**fields) for key, value in system.environment.items()}
+
+    def prepare(self, system: System) -> None:
         """Empty the broker and send a first message; the first time, make the tables too."""
-        self.agent(module, "prepare", tables=module not in self.prepared)
-        self.prepared.add(module)
+        self.agent(system, "prepare", tables=system.key not in self.prepared)
+        self.prepared.add(system.key)
 
-    def agent(self, module: str, action: str, **arguments: Any) -> Any:
+    def agent(self, system: System, action: str, **arguments: Any) -> Any:
         """Do one of the agent's actions with a system."""
-        command = [str(python_of(module)), "-m", "tests.benchmarks.agent", module, action, json.dumps(arguments)]
-        environment = self.environment(module)
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+        module = ["-m", "tests.benchmarks.agent", system.module, action, json.dumps(arguments)]
+        told = self.run([str(python_of(system)), *module], self.environment_of(system), seconds=AGENT_SECONDS)
+        return told["result"]
+
+    def run(self, command: list[str], environment: dict[str, str], *, seconds: float) -> Any:
+        """Run a program and give what its last line says, which is JSON.
+
+        Raises:
+            RuntimeError: If it fails or takes longer.
+        """
+        with ExitStack() as ends:
+            said, complained = (ends.enter_context(tempfile.TemporaryFile("w+")) for _ in range(2))
+            process = ends.enter_context(self.process(command, environment, said, errors=complained))
+            try:
+                failed = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                failed = 1
+            text, errors = (_text(file) for file in (said, complained))
+        if failed:
+            raise RuntimeError(f"{' '.join(command[-3:])[:200]} failed:\n{errors[-3000:]}")
+        return json.loads(text.splitlines()[-1])
+
+    @contextmanager
+    def process(
+        self, command: list[str], environment: dict[str, str], output: Any, *, errors: Any = subprocess.STDOUT
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        """Run a program in a process group of its own, which is killed at the end of the block or of this run."""
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+            preexec_fn=signal_when_parent_dies(signal.SIGKILL),
         )
-        if done.returncode:
-            raise RuntimeError(f"{module} {action} failed:\n{done.stderr[-4000:]}")
-        return json.loads(done.stdout.splitlines()[-1])["result"]
+        with self.leftovers.watching(process.pid):
+            try:
+                yield process
+            finally:
+                signal_group(process.pid, signal.SIGKILL)
+                process.wait()
 
 
-def python_of(module: str) -> Path:
-    """Give the interpreter that a system runs in: this one for ours."""
-    return Path(sys.executable) if module.startswith("ours") else PEERS_PYTHON
+def _text(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
 
 
 @contextmanager
 def set_up() -> Iterator[Stage]:
-    """Install the peers, start the servers, and stop them at the end."""
-    install_peers()
-    directory = Path(tempfile.mkdtemp(prefix="bench-"))
-    directory.chmod(0o755)
-    servers = [valkey(directory / "valkey", durable=False), postgres(directory / "postgres")]
-    try:
+    """Install the peers, start the servers, and stop them at the end; one run at a time."""
+    with ExitStack() as ends:
+        ends.enter_context(_alone())
+        install_peers()
+        directory = Path(tempfile.mkdtemp(prefix="bench-"))
+        ends.callback(shutil.rmtree, directory, ignore_errors=True)
+        directory.chmod(0o755)
+        servers = [valkey(directory / "valkey", durable=False), postgres(directory / "postgres")]
         for server in servers:
             server.start()
+            ends.callback(server.stop)
         for server in servers:
             server.wait_until_ready()
-        yield Stage(redis_url=servers[0].url, database_url=servers[1].url, logs=directory)
-    finally:
-        for server in servers:
-            server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+        ids = [server.pid for server in servers]
+        stage = Stage(redis_url=servers[0].url, database_url=servers[1].url, logs=directory, servers=ids)
+        ends.callback(stage.leftovers.close)
+        yield stage
 
 
-def install_peers() -> None:
-    """Make the peers' virtual environment as the lock file says, unless it is that already."""
-    installed = BENCH / "installed"
-    if installed.exists() and installed.read_text() == REQUIREMENTS.read_text():
-        return
-    uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(BENCH / "venv")], check=True)
-    command = [*uv, "pip", "sync", "--quiet", "--python", str(PEERS_PYTHON), str(REQUIREMENTS)]
-    subprocess.run(command, check=True)
-    installed.write_text(REQUIREMENTS.read_text())
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other run measures here; end as if by Ctrl-C when told to, so that everything is stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Told to end."))
+    signal.signal(signal.SIGHUP, lambda *_: sys.exit("The terminal is gone."))
+    BENCH.mkdir(exist_ok=True)
+    with (BENCH / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Another run measures here; waiting for its end.", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

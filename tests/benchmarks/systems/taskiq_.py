@@ -26,8 +26,8 @@ def prepare() -> None:
     loop.run_until_complete(broker.startup())
 
 
-def send(data: str) -> None:
-    loop.run_until_complete(noop.kiq(data))
+async def send(data: str) -> None:
+    await noop.kiq(data)
 
 
 def send_many(count: int, data: str) -> None:
