@@ -8,6 +8,10 @@ class TaskName(StrEnum):
 
     PING = "ping"
     SEND_EMAIL = "send_email"
+    NOTIFICATIONS_SEND_WELCOME_EMAIL = "notifications.send_welcome_email"
+    NOTIFICATIONS_SEND_WEEKLY_DIGEST = "notifications.send_weekly_digest"
+    NOTIFICATIONS_SEND_DIGEST = "notifications.send_digest"
+    NOTIFICATIONS_FINISH_WEEKLY_DIGEST = "notifications.finish_weekly_digest"
     TODO_CLEANUP = "todo.cleanup"
     TODO_CLEANUP_FOR_USER = "todo.cleanup_for_user"
     TODO_REMIND = "todo.remind"

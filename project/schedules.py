@@ -49,5 +49,11 @@ SCHEDULES: list[DeclaredSchedule] = [
     DeclaredSchedule(name="todo cleanup", task=TaskName.TODO_CLEANUP, cron="0 2 * * *"),
     DeclaredSchedule(name="session cleanup", task=TaskName.CLEANUP_SESSIONS, cron="30 3 * * *"),
     DeclaredSchedule(name="login cleanup", task=TaskName.USERS_CLEAR_EXPIRED_LOGINS, cron="45 3 * * *"),
+    DeclaredSchedule(
+        name="weekly digest",
+        task=TaskName.NOTIFICATIONS_SEND_WEEKLY_DIGEST,
+        cron="0 8 * * mon",
+        max_lateness=timedelta(days=2),
+    ),
     DeclaredSchedule(name="prune history", task=TaskName.PRUNE, cron="15 4 * * *"),
 ]

@@ -38,6 +38,7 @@ INSTALLED_APPS = [
     "project.desk",
     "project.drill",
     "todo",
+    "notifications",
     "scheduler",
 ]
 MIDDLEWARE = [

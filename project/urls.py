@@ -5,6 +5,8 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+from notifications import pages as notification_pages
+from notifications.subscriptions import PATH as UNSUBSCRIBE
 from project.api import api
 from project.desk.metrics import metrics
 from project.desk.views import operations
@@ -21,6 +23,7 @@ urlpatterns = [
     path("admin/password_change/", admin.site.admin_view(pages.change_password, cacheable=True)),
     path("admin/", admin.site.urls),
     path("metrics", metrics),
+    path(UNSUBSCRIBE, notification_pages.unsubscribe_page, name="unsubscribe"),
     path("", include("project.health.urls")),
     path("", api.urls),
     # Django's own 404 page is HTML, and a missing slash would be answered with a redirect.

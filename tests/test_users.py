@@ -34,6 +34,7 @@ def test_a_person_signs_up() -> None:
         "last_name": "",
         "is_staff": False,
         "is_superuser": False,
+        "weekly_digest": True,
     }
 
 

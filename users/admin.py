@@ -24,6 +24,11 @@ class UserAdmin(CarefulAdmin, DjangoUserAdmin):
 
     list_display = ("username", "email", "is_active", "is_staff", "date_joined")
     date_hierarchy = "date_joined"
+    fieldsets = (
+        *(DjangoUserAdmin.fieldsets or ()),
+        ("Mail", {"fields": ("weekly_digest", "welcomed_at", "digest_week")}),
+    )
+    readonly_fields = ("welcomed_at", "digest_week")
     formfield_overrides: ClassVar[Any] = {models.DateTimeField: {"form_class": InstantField}}
     add_fieldsets = (
         (None, {"classes": ("wide",), "fields": ("username", "email", "usable_password", "password1", "password2")}),

@@ -16,8 +16,9 @@ from users import services, sessions
 from users.auth import SignedIn, bearer
 from users.errors import TooManyGuessesError
 from users.models import RefreshSession, User
-from users.schemas import Credentials, RefreshTokenIn, Revoked, SessionOut, SignUp, TokenPair, UserOut
+from users.schemas import AccountChanges, Credentials, RefreshTokenIn, Revoked, SessionOut, SignUp, TokenPair, UserOut
 from users.sessions import Client
+from users.signing_up import sign_up
 
 auth_router = Router(tags=["auth"])
 users_router = Router(tags=["users"])
@@ -95,13 +96,19 @@ def revoke_session(request: SignedIn, session_id: UUID) -> Status[None]:
 )
 def create_user(request: HttpRequest, body: SignUp) -> User:  # noqa: ARG001 (ninja goes by that name)
     """Sign up."""
-    return services.register(**body.model_dump())
+    return sign_up(**body.model_dump())
 
 
 @users_router.get("/me", auth=bearer, response={200: UserOut, **refusals(401)}, operation_id="get_me")
 def get_me(request: SignedIn) -> User:
     """Return who you are."""
     return request.auth
+
+
+@users_router.patch("/me", auth=bearer, response={200: UserOut, **refusals(400, 401, 422)}, operation_id="update_me")
+def update_me(request: SignedIn, body: AccountChanges) -> User:
+    """Change what you get by mail."""
+    return services.set_weekly_digest(user=request.auth, wanted=body.weekly_digest)
 
 
 @users_router.get(

@@ -29,6 +29,14 @@ class User(AbstractUser):
     """A person who signs in; neither name nor e-mail may differ from another's by case alone."""
 
     email = models.EmailField("email address")
+    weekly_digest = models.BooleanField(
+        default=True, db_default=True, help_text="Whether they get a mail about their todos on Mondays."
+    )
+    welcomed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    digest_week = models.DateField(
+        null=True, blank=True, editable=False, help_text="The Monday of the week whose digest they got last."
+    )
+    digest_run = models.UUIDField(null=True, blank=True, editable=False, help_text="The run that mails that digest.")
 
     objects: ClassVar[Users] = Users()
 

@@ -53,6 +53,15 @@ class UserOut(Schema):
     last_name: str
     is_staff: bool
     is_superuser: bool
+    weekly_digest: bool
+
+
+class AccountChanges(Body):
+    """What to change about oneself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    weekly_digest: bool = Field(description="Whether you get a mail about your todos on Mondays.")
 
 
 class Credentials(Body):

@@ -95,6 +95,13 @@ def signed_in(access_token: str) -> tuple[User, UUID | None]:
     return active_user(access.user_id), None
 
 
+def set_weekly_digest(*, user: User, wanted: bool) -> User:
+    """Say whether a user wants the weekly digest."""
+    user.weekly_digest = wanted
+    user.save(update_fields=["weekly_digest"])
+    return user
+
+
 def get_user(*, user_id: int, asked_by: User) -> User:
     """Return any user, to staff who may view users in the admin.
 
