@@ -93,6 +93,7 @@ class Task(dramatiq.Actor[P, R]):
         self.fn = cast("Callable[P, R]", run_in_event_loop(giving_back(fn)) if iscoroutinefunction(fn) else fn)
         signature = TaskSignature(name=name, fn=fn)
         self.declaration = Declaration(name=name, policy=policy, signature=signature, function=self.fn)
+        self._as_usual = Sender(self, Options())
         if declare(self.declaration):
             _tasks[self.declaration] = self
             super().__init__(
@@ -140,11 +141,11 @@ class Task(dramatiq.Actor[P, R]):
         Raises:
             TaskArgumentError: If the arguments do not fit; nothing is written then.
         """
-        return self.using().send(*args, **kwargs)
+        return self._as_usual.send(*args, **kwargs)
 
     async def asend(self, *args: P.args, **kwargs: P.kwargs) -> Message[R]:
         """Send the task from async code."""
-        return await self.using().asend(*args, **kwargs)
+        return await self._as_usual.asend(*args, **kwargs)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Validate a call for `send_many`.
@@ -156,7 +157,7 @@ class Task(dramatiq.Actor[P, R]):
 
     def send_many(self, calls: Iterable[Call[R]]) -> list[Message[R]]:
         """Send many calls of this task with one INSERT and one pipeline to the broker."""
-        return self.using().send_many(calls)
+        return self._as_usual.send_many(calls)
 
     def message(self, run_id: UUID | str) -> Message[R]:  # type: ignore[override]  # Dramatiq's would leave no row
         """Return the message of a run of this task that was sent before: its state, its result, a way to cancel it.

@@ -102,9 +102,11 @@ class TaskSignature:
 
     def _validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            return self._arguments.validate_python(arguments)
+            # Not by the adapter, which would first look at ten options.
+            valid: dict[str, Any] = self._arguments.validator.validate_python(arguments)
         except ValidationError as error:
             raise TaskArgumentError(self.name, _problems(error)) from None
+        return valid
 
     @cached_property
     def hints(self) -> dict[str, Any]:

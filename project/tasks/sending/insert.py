@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
+from dramatiq import Message
 from pydantic_core import to_json
 
 from project.database.bound_statements import run_bound
@@ -31,6 +33,7 @@ class NewRun:
         state: Queued if it is due and waits for no slot; what the database finds, if it has an `eta`.
         delay: How long after now it is due; `eta` says when instead.
         expires_in: How long after now it may still start; `expires_at` says until when instead.
+        message: The message of its first attempt, if its sender has made it.
     """
 
     id: UUID = field(metadata=_UUID)
@@ -53,6 +56,7 @@ class NewRun:
     limit_key: str = field(default="", metadata=_TEXT)
     batch_id: UUID | None = field(default=None, metadata=_UUID)
     next_steps: Sequence[dict[str, Any]] = field(default=(), metadata=_JSONB)
+    message: Message[Any] | None = None
 
     @property
     def attempts(self) -> int:
@@ -65,7 +69,7 @@ class NewRun:
         return 0
 
 
-_VALUES: Final[dict[str, str]] = {value.name: value.metadata["sql"] for value in fields(NewRun)}
+_VALUES: Final[dict[str, str]] = {value.name: value.metadata["sql"] for value in fields(NewRun) if value.metadata}
 #: What most runs have stands in the statement: each value that is sent beside it costs both sides a few microseconds.
 _USUAL: Final[dict[str, tuple[Any, str]]] = {
     "priority": (0, "0"),
@@ -166,5 +170,5 @@ def _if_there_is(column: str) -> str:
 
 
 def _values(runs: Sequence[NewRun], name: str) -> list[Any]:
-    values = [getattr(run, name) for run in runs]
+    values = list(map(attrgetter(name), runs))
     return [to_json(value).decode() for value in values] if _VALUES[name] == "jsonb" else values

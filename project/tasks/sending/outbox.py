@@ -15,6 +15,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from dramatiq import Message
 
+from project.broker.outgoing import make_message
 from project.broker.service import BROKER_ERRORS, broker
 from project.database.locks import unlocked
 from project.tasks.models import TaskRun
@@ -126,13 +127,14 @@ def _hand_over(runs: Sequence[NewRun | TaskRun], *, at_front: bool = False) -> N
 
 
 def message_of(run: NewRun | TaskRun, *, at_front: bool = False) -> Message[Any]:
-    """Build the message of a run's next attempt.
+    """Return the message of a run's next attempt.
 
     Args:
         run: The run.
         at_front: Let it overtake what waits in the broker's queue; what had started when its worker died always does.
     """
-    return Message(**parts_of_message(run, at_front=at_front))
+    made = run.message if isinstance(run, NewRun) and not at_front else None
+    return made or make_message(Message, **parts_of_message(run, at_front=at_front))
 
 
 def parts_of_message(run: NewRun | TaskRun, *, at_front: bool = False) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from project.broker.outgoing import make_message
 from project.broker.service import broker
 from project.tasks.declaration import Call, declaration_of
 from project.tasks.errors import TaskArgumentError, UnknownTaskError
@@ -20,7 +21,7 @@ from project.tasks.sending.insert import NewRun, insert_runs, insert_unless_unfi
 from project.tasks.sending.message import Message
 from project.tasks.sending.options import Options
 from project.tasks.sending.outbox import parts_of_message, publish_on_commit
-from project.values.ids import uuid7
+from project.values.ids import uuid7s
 
 _NO_TIME = timedelta(0)
 
@@ -51,10 +52,11 @@ def send_runs(
         raise ValueError("A run id names one run: send one call.")
     if all(call.task.durable for call in calls):
         cause = options.cause or current_cause()
-        rows = [_row(call, options, cause=cause, **columns) for call in calls]
-        for row, run_id in zip(rows, ids or (), strict=False):
-            row.id = run_id
-        return [Message(**parts_of_message(run)) for run in _keep(rows, or_wait=or_wait)]
+        rows = [
+            _row(call, options, id=run_id, cause=cause, **columns)
+            for call, run_id in zip(calls, ids or _new_ids(calls, options), strict=True)
+        ]
+        return [_message_of(run) for run in _keep(rows, or_wait=or_wait)]
     if any(call.task.durable for call in calls):
         raise ValueError("Send durable and other tasks apart: only durable ones share the transaction.")
     return _send_fast(calls, options)
@@ -81,7 +83,7 @@ def send_stored(
     except (UnknownTaskError, TaskArgumentError):
         row = _row_as_stored(name, arguments, id=run_id, queue=queue, cause=current_cause(), **columns)
     else:
-        row = _row(call, Options(run_id=run_id), cause=current_cause(), **columns)
+        row = _row(call, Options(), id=run_id, cause=current_cause(), **columns)
     return _keep([row], or_wait=True)[0].id
 
 
@@ -115,8 +117,7 @@ def _row(call: Call[Any], options: Options, *, cause: Cause, **columns: Any) -> 
     delay = max(options.delay or _NO_TIME, _NO_TIME)
     expires = task.policy.expires if options.expires is None else options.expires
     limit_key = task.limit_key(call.arguments)
-    return _new_run(
-        id=options.run_id or uuid7(),
+    row = _new_run(
         task=task.name,
         queue=options.queue or task.queue,
         priority=task.priority if options.priority is None else options.priority,
@@ -131,6 +132,17 @@ def _row(call: Call[Any], options: Options, *, cause: Cause, **columns: Any) -> 
         cause=cause,
         **columns,
     )
+    row.message = make_message(Message, **parts_of_message(row))
+    return row
+
+
+def _message_of(run: NewRun | TaskRun) -> Message[Any]:
+    made = run.message if isinstance(run, NewRun) else None
+    return made if isinstance(made, Message) else Message(**parts_of_message(run))
+
+
+def _new_ids(calls: Sequence[Call[Any]], options: Options) -> Sequence[UUID]:
+    return uuid7s(len(calls)) if options.run_id is None else [options.run_id]
 
 
 def _row_as_stored(name: str, arguments: Mapping[str, Any], **columns: Any) -> NewRun:
@@ -161,8 +173,10 @@ def _new_run(*, cause: Cause, **columns: Any) -> NewRun:
 
 def _send_fast(calls: Sequence[Call[Any]], options: Options) -> list[Message[Any]]:
     delay = options.delay or (options.eta - timezone.now() if options.eta else _NO_TIME)
-    until = last_starts(calls, options)
-    messages = [_fast_message(call, options, until=end) for call, end in zip(calls, until, strict=True)]
+    messages = [
+        _fast_message(call, options, until=end, message_id=str(run_id))
+        for call, end, run_id in zip(calls, last_starts(calls, options), _new_ids(calls, options), strict=True)
+    ]
     if delay <= _NO_TIME:
         broker().enqueue_many(messages)
     for message in messages if delay > _NO_TIME else []:
@@ -170,14 +184,18 @@ def _send_fast(calls: Sequence[Call[Any]], options: Options) -> list[Message[Any
     return messages
 
 
-def _fast_message(call: Call[Any], options: Options, *, until: int | None) -> Message[Any]:
-    priority = call.task.priority if options.priority is None else options.priority
-    told = {"priority": priority or None, LAST_START: until}
-    return Message(
+def _fast_message(call: Call[Any], options: Options, *, until: int | None, message_id: str) -> Message[Any]:
+    told: dict[str, Any] = {}
+    if priority := call.task.priority if options.priority is None else options.priority:
+        told["priority"] = priority
+    if until is not None:
+        told[LAST_START] = until
+    return make_message(
+        Message,
         queue_name=options.queue or call.task.queue,
         actor_name=call.task.name,
         args=(),
         kwargs=dict(call.arguments),
-        options={name: value for name, value in told.items() if value is not None},
-        message_id=str(options.run_id or uuid7()),
+        options=told,
+        message_id=message_id,
     )
