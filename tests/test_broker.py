@@ -50,4 +50,4 @@ def test_many_messages_go_to_their_queues_in_order(broker: ServiceBroker) -> Non
 def test_the_broker_tells_which_messages_it_still_holds(broker: ServiceBroker) -> None:
     sent = broker.enqueue(make_message()).options["redis_message_id"]
 
-    assert broker.holds("default", [sent, "unknown"]) == [True, False]
+    assert broker.missing("default", [sent, "unknown"]) == ["unknown"]

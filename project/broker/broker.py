@@ -136,8 +136,20 @@ class ServiceBroker(RedisBroker):
             self.emit_after("enqueue", message, None)
         return stamped
 
-    def holds(self, queue_name: str, redis_message_ids: Sequence[str]) -> list[bool]:
-        """Return for each message whether the broker still stores it: waiting, held by a worker or running.
+    def holds(self, queue_name: str, redis_message_id: str) -> bool:
+        """Tell whether the broker stores a message: waiting, held by a worker or running.
+
+        Args:
+            queue_name: Its queue.
+            redis_message_id: Its id there.
+
+        Raises:
+            ConnectionClosed: If the broker did not answer in time.
+        """
+        return not self.missing(queue_name, [redis_message_id])
+
+    def missing(self, queue_name: str, redis_message_ids: Sequence[str]) -> list[str]:
+        """Return those of the messages that the broker does not store, in their order.
 
         One that is stored but in no list is put back by `put_back_stranded`.
 
@@ -148,12 +160,11 @@ class ServiceBroker(RedisBroker):
         Raises:
             ConnectionClosed: If the broker did not answer in time.
         """
-        held: list[bool] = []
+        missing: list[str] = []
         for start in range(0, len(redis_message_ids), MOST_MESSAGES_TOGETHER):
-            held += map(
-                bool, self.lua.run("holds", queue_name, *redis_message_ids[start : start + MOST_MESSAGES_TOGETHER])
-            )
-        return held
+            some = " ".join(redis_message_ids[start : start + MOST_MESSAGES_TOGETHER])
+            missing += (each.decode() for each in self.lua.run("missing", queue_name, some))
+        return missing
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """Call the middleware that has something to do, in order; Dramatiq calls all of it, six times for each task."""

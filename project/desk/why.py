@@ -186,8 +186,7 @@ _HOLDS_BACK: Final = frozenset(
 
 
 def _unpublished(run: TaskRun) -> Iterator[Reason]:
-    (is_held,) = broker().holds(broker_queue(run.queue, deaths=run.deaths), [redis_message_id(run.id, run.attempts)])
-    if is_held:
+    if broker().holds(broker_queue(run.queue, deaths=run.deaths), redis_message_id(run.id, run.attempts)):
         return
     if run.state == TaskRun.State.QUEUED:
         yield Reason("message_lost", "The broker does not hold its message; it is published again within 30 s.")

@@ -1,6 +1,6 @@
 """Compares the runs that wait at the broker with the messages that are there; a backlog does not make that dearer.
 
-One process at a time has the turn, every five seconds. It looks at the newest queued runs, whose sender may have died
+One process at a time has the turn, every five seconds. It looks at the runs queued lately, whose sender may have died
 before it published them, and at the next few of all the others. Everything is compared, as fast as that goes, only
 when the broker says that it is not the one of the last turn: it is empty, was restarted, or a replica took over.
 """
@@ -8,21 +8,22 @@ when the broker says that it is not the one of the last turn: it is empty, was r
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db.models import QuerySet
-from django.db.models.functions import Now
+from django.db import connection
+from django.utils import timezone
 
 from project.broker.service import broker
 from project.tasks.models import TaskRun
 from project.tasks.sending.last_chances import broker_queue
-from project.tasks.sending.outbox import message_of, redis_message_id
+from project.tasks.sending.outbox import message_of
 from project.tasks.sending.paused_queues import copy_pauses
+from project.values.ids import first_uuid7
 
 log = structlog.get_logger(__name__)
 
@@ -36,13 +37,28 @@ TURN_EVERY = timedelta(seconds=5)
 HURRY_FOR = timedelta(seconds=5)
 HURRY_EVERY = timedelta(seconds=1)
 #: How many runs one look covers, so that no backlog makes a turn long.
-SLICE = 2500
+SLICE = 5000
+#: Runs sent so lately are looked at in every turn: longer than transactions stay open and than clocks differ.
+NEW = timedelta(minutes=10)
 #: How long a turn takes, more or less, when everything is compared: another process may go on then.
 _LONGEST_TURN = timedelta(seconds=1)
 #: The pause before the next turn while everything is compared.
 _AT_ONCE = timedelta(milliseconds=1)
 #: Messages that one round trip publishes, so that none keeps the broker from others for long.
 _PUBLISHED_TOGETHER = 500
+#: Below every run's id.
+_FIRST = UUID(int=0)
+# The database makes the broker's ids, as `redis_message_id` does: row by row, Python would take ten times as long. What
+# was claimed and given back before its sender could say that it published it has no time of that.
+_SOME = """
+    SELECT queue, deaths, array_agg(id || ':' || attempts ORDER BY id)
+      FROM (SELECT id, queue, deaths, attempts FROM tasks_taskrun
+             WHERE state = 'queued' AND id > %(after)s
+               AND coalesce(published_at, created_at) <= statement_timestamp() - %(settle)s
+             ORDER BY id {order} LIMIT %(most)s) AS chosen
+     GROUP BY queue, deaths
+"""
+_NEXT, _NEWEST = _SOME.format(order="ASC"), _SOME.format(order="DESC")
 #: What a message is made of.
 _COLUMNS = ("id", "task", "queue", "arguments", "attempts", "deaths", "priority")
 
@@ -95,37 +111,31 @@ def _take_turn() -> Turn | None:
 
 def _compare(turn: Turn, *, settle: timedelta) -> UUID | None:
     """Compare some runs, or as many as a second allows; return the run to go on after, None once all were compared."""
-    queued = TaskRun.objects.filter(state=TaskRun.State.QUEUED, published_at__lte=Now() - settle)
     deadline, cursor = time.monotonic() + _LONGEST_TURN.total_seconds(), turn.cursor
     while True:
-        batch = _some_of(queued.filter(id__gt=cursor) if cursor else queued, order="id")
-        _publish_lost(batch)
-        was_all = cursor is None and len(batch) < SLICE
-        cursor = batch[-1].id if len(batch) == SLICE else None
+        count, last = _compare_some(_NEXT, {"after": cursor or _FIRST, "settle": settle})
+        was_all = cursor is None and count < SLICE
+        cursor = last if count == SLICE else None
         if cursor is None or not turn.is_healing or time.monotonic() > deadline:
             break
     if not was_all:
-        _publish_lost(_some_of(queued, order="-id"))
+        _compare_some(_NEWEST, {"after": first_uuid7(timezone.now() - NEW), "settle": settle})
     return cursor
 
 
-@dataclass(frozen=True)
-class _Queued:
-    id: UUID
-    queue: str
-    redis_message_id: str
+def _compare_some(sql: str, values: dict[str, Any]) -> tuple[int, UUID | None]:
+    """Publish those of some runs again whose message is lost; return how many were compared, and the last of them."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values | {"most": SLICE})
+        found: list[tuple[str, int, list[str]]] = cursor.fetchall()
+    for queue, deaths, redis_message_ids in found:
+        _publish_again(broker().missing(broker_queue(queue, deaths=deaths), redis_message_ids))
+    last = max((redis_message_ids[-1] for _, _, redis_message_ids in found), default=None)
+    return sum(len(redis_message_ids) for _, _, redis_message_ids in found), _run_of(last) if last else None
 
 
-def _some_of(queued: QuerySet[TaskRun], *, order: str) -> list[_Queued]:
-    rows = queued.order_by(order).values_list("id", "queue", "deaths", "attempts")[:SLICE]
-    return [
-        _Queued(run_id, broker_queue(queue, deaths=deaths), redis_message_id(run_id, attempts))
-        for run_id, queue, deaths, attempts in rows
-    ]
-
-
-def _publish_lost(runs: Sequence[_Queued]) -> None:
-    lost = list(_lost(runs))
+def _publish_again(redis_message_ids: Sequence[str]) -> None:
+    lost = [_run_of(each) for each in redis_message_ids]
     for start in range(0, len(lost), _PUBLISHED_TOGETHER):
         # A run that was claimed meanwhile has no message any more, and needs none.
         ids = lost[start : start + _PUBLISHED_TOGETHER]
@@ -135,13 +145,8 @@ def _publish_lost(runs: Sequence[_Queued]) -> None:
         log.warning("messages_lost_by_broker", runs=len(lost), cure="they were published again")
 
 
-def _lost(runs: Sequence[_Queued]) -> Iterator[UUID]:
-    by_queue = defaultdict(list)
-    for run in runs:
-        by_queue[run.queue].append(run)
-    for queue, its_runs in by_queue.items():
-        held = broker().holds(queue, [run.redis_message_id for run in its_runs])
-        yield from (run.id for run, is_held in zip(its_runs, held, strict=True) if not is_held)
+def _run_of(redis_message_id: str) -> UUID:
+    return UUID(redis_message_id.partition(":")[0])
 
 
 def _milliseconds(duration: timedelta) -> int:
