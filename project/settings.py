@@ -31,11 +31,13 @@ INSTALLED_APPS = [
     # Before django_dramatiq, whose command `rundramatiq` it replaces.
     "project.pool",
     "django_dramatiq",
+    "django_htmx",
     "project.tasks",
     "users",
     "project.health",
     "project.mail",
     "project.desk",
+    "project.pages",
     "project.drill",
     "todo",
     "notifications",
@@ -107,7 +109,8 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "todos"
 
 # --- HTTP ---
 PROXY_HOPS = environment.proxy_hops

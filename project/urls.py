@@ -15,8 +15,8 @@ from project.web.errors import API_PREFIX, no_such_page
 from users import pages
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="api:openapi-view")),
-    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}ninja/favicon.png")),
+    path("", include("project.pages.urls")),
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}pages/icon.svg")),
     path("admin/operations/", admin.site.admin_view(operations), name="operations"),
     *([path("admin/mail/", include(mail_pages.urlpatterns))] if settings.MAIL_DIRECTORY else []),
     path("admin/login/", pages.sign_in),

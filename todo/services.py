@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from project.database.compiled import CompiledQuery, given
@@ -46,6 +46,19 @@ def check_due(due_at: datetime | None) -> None:
     """
     if due_at is not None and not timedelta(0) < due_at - timezone.now() <= LONGEST:
         raise DueTimeError(due_at)
+
+
+def find_todos(*, user: User, completed: bool | None, words: str) -> QuerySet[Todo]:
+    """Return a user's todos whose title or description contains some words, in whatever case, newest first."""
+    todos = Todo.objects.filter(user=user)
+    todos = todos if completed is None else todos.filter(completed=completed)
+    return todos.filter(Q(title__icontains=words) | Q(description__icontains=words)) if words else todos
+
+
+def count_todos(*, user: User) -> tuple[int, int]:
+    """Return how many todos of a user are open and how many are completed."""
+    of_state = dict(Todo.objects.filter(user=user).order_by().values_list("completed").annotate(Count("pk")))
+    return of_state.get(False, 0), of_state.get(True, 0)
 
 
 def get_todo(*, todo_id: int, user: User) -> Todo:

@@ -1,5 +1,7 @@
 """Users and the refresh sessions that keep them signed in."""
 
+from collections.abc import Iterator
+from hashlib import sha256
 from hmac import compare_digest
 from typing import ClassVar
 
@@ -38,6 +40,10 @@ class User(AbstractUser):
     )
     digest_run = models.UUIDField(null=True, blank=True, editable=False, help_text="The run that mails that digest.")
 
+    sign_outs = models.PositiveIntegerField(
+        default=0, db_default=0, editable=False, help_text="How often they have signed out everywhere."
+    )
+
     objects: ClassVar[Users] = Users()
 
     class Meta(AbstractUser.Meta):
@@ -55,6 +61,18 @@ class User(AbstractUser):
                 violation_error_message="A user with that email address already exists.",
             ),
         ]
+
+    def get_session_auth_hash(self) -> str:
+        """Return what a session must still fit: it ends with the password, and when they sign out everywhere."""
+        return self._after_sign_outs(super().get_session_auth_hash())
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        """Return the same for each secret key that was in use before."""
+        return map(self._after_sign_outs, super().get_session_auth_fallback_hash())
+
+    def _after_sign_outs(self, auth_hash: str) -> str:
+        # A plain hash of a keyed one: it has to come out the same for a key that was in use before.
+        return sha256(f"{auth_hash}:{self.sign_outs}".encode()).hexdigest() if self.sign_outs else auth_hash
 
 
 class RefreshSession(models.Model):

@@ -1,11 +1,14 @@
 """What users do: sign up, sign in, stay signed in."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import authenticate
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import F
 
 from users.errors import (
     PermissionRequiredError,
@@ -17,7 +20,14 @@ from users.errors import (
 )
 from users.guessing import begin_guess
 from users.models import NAME_CONSTRAINT, User
-from users.sessions import Client, active_user, rotate_token, start_session, user_of_session
+from users.sessions import (
+    Client,
+    active_user,
+    revoke_sessions_of,
+    rotate_token,
+    start_session,
+    user_of_session,
+)
 from users.tokens import create_access_token, read_access_token
 
 
@@ -43,6 +53,34 @@ def register(*, username: str, email: str, password: str, first_name: str = "", 
     return user
 
 
+def update_profile(*, user_id: int, changes: Mapping[str, Any]) -> User:
+    """Change what people may change about themselves.
+
+    Args:
+        user_id: Who.
+        changes: The new values by field; other fields stay as they are.
+
+    Raises:
+        TakenError: If the e-mail address is somebody else's.
+    """
+    user = User.objects.get(pk=user_id)
+    for field, value in changes.items():
+        setattr(user, field, value)
+    try:
+        with transaction.atomic():
+            user.save(update_fields=list(changes))
+    except IntegrityError as error:
+        raise TakenError(_what_is_taken(error)) from None
+    return user
+
+
+@transaction.atomic
+def sign_out_everywhere(user: User) -> None:
+    """End every session of a user: in browsers, and of what uses the API for them."""
+    User.objects.filter(pk=user.pk).update(sign_outs=F("sign_outs") + 1)
+    revoke_sessions_of(user)
+
+
 def _what_is_taken(error: IntegrityError) -> str:
     constraint: str = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None) or ""
     return "Username is already taken" if _is_about_the_name(constraint) else "Email is already taken"
@@ -52,21 +90,37 @@ def _is_about_the_name(constraint: str) -> bool:
     return constraint == NAME_CONSTRAINT or "_username_" in constraint
 
 
-def sign_in(*, username: str, password: str, client: Client) -> tuple[str, str]:
-    """Open a session and return its access and its refresh token.
+def user_with_password(*, username: str, password: str, address: str | None) -> User:
+    """Return the user of that name and password.
 
     An unknown name, a wrong password and an inactive user take the same time and get the same answer: Django's
     `ModelBackend` hashes the password in each case.
+
+    Args:
+        username: The name.
+        password: The password.
+        address: Where the attempt comes from.
 
     Raises:
         UnauthenticatedError: In all three cases.
         TooManyGuessesError: If too many sign-ins under that name have failed; the password is not looked at then.
     """
-    guess = begin_guess(username, address=client.ip_address)
+    guess = begin_guess(username, address=address)
     user = authenticate(username=username, password=password)
     if not isinstance(user, User):
         raise UnauthenticatedError("Invalid username or password")
     guess.was_right()
+    return user
+
+
+def sign_in(*, username: str, password: str, client: Client) -> tuple[str, str]:
+    """Open a session and return its access and its refresh token.
+
+    Raises:
+        UnauthenticatedError: If nobody active has that name and password.
+        TooManyGuessesError: If too many sign-ins under that name have failed.
+    """
+    user = user_with_password(username=username, password=password, address=client.ip_address)
     session, token = start_session(user=user, client=client)
     return create_access_token(user_id=user.pk, session_id=session.pk), token
 

@@ -10,12 +10,12 @@ from http import HTTPStatus
 from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI, Query, Router, Status
 from ninja.errors import HttpError, ValidationError
 
 from project.desk.overview import QueueNow, living_workers, queues_now
+from project.desk.own_runs import find_own_run
 from project.desk.permissions import may_look, may_repair
 from project.desk.schemas import (
     PauseBody,
@@ -85,11 +85,7 @@ def list_workers(request: HttpRequest) -> list[Worker]:
 @router.get("/{run_id}", response={200: RunOut, **refusals(401, 404, 422)}, operation_id="get_task")
 def get_task(request: HttpRequest, run_id: UUID) -> TaskRun:
     """Return how a run stands: yours, or the one that was there when you asked; for staff who may view runs, any."""
-    runs = TaskRun.objects.filter(id=run_id)
-    run = (runs if may_look(request.user) else runs.filter(_is_yours(request.user.pk))).first()
-    if run is None:
-        raise TaskRun.DoesNotExist
-    return run
+    return _visible_run(request, run_id)
 
 
 @router.get(
@@ -128,10 +124,10 @@ def answer_task_errors(api: NinjaAPI) -> None:
     api.add_exception_handler(TaskArgumentError, _unfit_arguments)
 
 
-def _is_yours(user_id: int | None) -> Q:
-    # Of a unique task, the run that somebody else has sent for you answers your own request too.
-    sent_for_you = Q(unique_key__isnull=False, arguments__user_id=user_id)
-    return Q(user=user_id, user__isnull=False) | sent_for_you
+def _visible_run(request: HttpRequest, run_id: UUID) -> TaskRun:
+    if may_look(request.user):
+        return TaskRun.objects.get(id=run_id)
+    return find_own_run(run_id, user_id=cast("int", request.user.pk))
 
 
 def _reader(request: HttpRequest) -> None:

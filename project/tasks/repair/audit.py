@@ -30,7 +30,7 @@ class Operator:
     """
 
     name: str
-    source: Literal["admin", "api", "command", "system"]
+    source: Literal["admin", "api", "page", "command", "system"]
 
     @classmethod
     def at_the_command_line(cls) -> Operator:
