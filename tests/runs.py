@@ -51,7 +51,13 @@ def a_success(
 ) -> Success:
     """Say that an attempt has succeeded; nothing is recorded yet."""
     return Success(
-        run_id=claim.run_id, attempt=claim.attempt, worker_id=claim.worker_id, result=result, refused=refused
+        run_id=claim.run_id,
+        attempt=claim.attempt,
+        worker_id=claim.worker_id,
+        result=result,
+        started_at=claim.started_at,
+        finished_at=claim.started_at + 0.5,
+        refused=refused,
     )
 
 

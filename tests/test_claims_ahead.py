@@ -8,11 +8,14 @@ import pytest
 
 from project.broker.broker import ServiceBroker
 from project.broker.delivery import Delivery
+from project.broker.work_queue import WorkQueue
 from project.tasks.models import PausedQueue, TaskRun, Worker
 from project.tasks.policy import MAX_DEATHS
 from project.tasks.running import claim as claims
 from project.tasks.running.claims_ahead import ClaimsAhead
-from project.tasks.running.execution import execute, executing_here
+from project.tasks.running.database import stopping
+from project.tasks.running.execution import execute
+from project.tasks.running.group_commit import group_commit
 from project.tasks.running.held import held_runs, let_go
 from project.tasks.running.middleware import DeadLetters, Deliveries
 from project.tasks.running.this_worker import this_worker
@@ -30,9 +33,11 @@ AHEAD = ClaimsAhead()
 def this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let this process be a worker that holds nothing."""
     monkeypatch.setattr(this_worker, "id", Worker.objects.create(kind="worker", hostname="here", pid=1).id)
+    stopping.clear()
     yield
     for run_id in held_runs():
         let_go(str(run_id))
+    group_commit.close()
 
 
 def a_delivery(**columns: object) -> Delivery:
@@ -47,7 +52,7 @@ def test_what_was_fetched_together_is_claimed_together() -> None:
     deliveries = [a_delivery() for _ in range(3)]
     assert AHEAD.claim(deliveries) == deliveries
     assert {row_of(each).state for each in deliveries} == {"running"}
-    assert executing_here() == {each.claim.run_id for each in deliveries}
+    assert held_runs() == {each.claim.run_id for each in deliveries}
 
 
 def test_what_may_not_start_is_not_handed_out() -> None:
@@ -56,7 +61,7 @@ def test_what_may_not_start_is_not_handed_out() -> None:
     TaskRun.objects.filter(id=ended.message_id).update(state="cancelled")
     assert AHEAD.claim([ended, good, paused]) == [good]
     assert row_of(paused).state == "pending"
-    assert executing_here() == {good.claim.run_id}
+    assert held_runs() == {good.claim.run_id}
 
 
 def test_a_second_message_of_a_run_that_is_held_here_is_spare() -> None:
@@ -91,7 +96,7 @@ def test_a_run_that_is_given_up_is_as_nobody_had_claimed_it() -> None:
     AHEAD.give_up([delivery])
     run = row_of(delivery)
     assert (run.state, run.attempts, run.deaths, run.worker_id, run.started_at) == ("queued", 0, 0, None, None)
-    assert not executing_here()
+    assert not held_runs()
     assert AHEAD.claim([delivery]) == [delivery]
 
 
@@ -112,10 +117,12 @@ def test_who_gives_up_what_another_worker_has_now_changes_nothing() -> None:
     assert (row_of(delivery).state, row_of(delivery).worker_id) == ("running", other)
 
 
-def test_messages_that_go_back_to_the_broker_are_given_up(broker: ServiceBroker) -> None:
+def test_messages_that_go_back_to_the_broker_are_given_up(
+    broker: ServiceBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker._drain, "work", WorkQueue(threads=3))
     sent = tasks.add.send_many([tasks.add.call(number) for number in range(3)])
     consumer = make_consumer(broker)
-    broker.work.threads = 3
     taken = [next(consumer) for _ in sent]
     assert set(TaskRun.objects.values_list("state", flat=True)) == {"running"}
     consumer.requeue([each for each in taken if each is not None])

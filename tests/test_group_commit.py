@@ -86,7 +86,7 @@ def test_rows_are_found_by_their_keys_though_the_statement_was_planned_while_the
             cursor.execute(f"EXPLAIN EXECUTE {name} ({', '.join(['NULL'] * parameters)})")
             return "\n".join(line for (line,) in cursor.fetchall())
 
-    scans = [line for line in insist(plan, connection=commit._connection).splitlines() if "Scan" in line]
+    scans = [line for line in insist(plan, connection=commit._writer.connection).splitlines() if "Scan" in line]
     assert {line.split(" on tasks_taskrun")[0].split("->")[1].strip() for line in scans if "tasks_taskrun" in line} == {
         "Index Scan using tasks_taskrun_pkey"
     }

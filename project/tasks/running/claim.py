@@ -69,6 +69,10 @@ class Claim:
         self.started_at += now - self.begun
         self.begun = now
 
+    def now(self) -> float:
+        """Return the time by the database's clock, in seconds since 1970, as far as this process can tell."""
+        return self.started_at + time.monotonic() - self.begun
+
     def is_doubtful(self) -> bool:
         """Tell whether so much time has passed, or this process was presumed dead, that the claim may be lost."""
         return self.worker_id != this_worker.id or time.monotonic() - self.begun > CONFIRM_AFTER.total_seconds()

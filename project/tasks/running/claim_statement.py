@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -15,16 +15,18 @@ from project.tasks.running.this_worker import this_worker
 from project.tasks.sending.cause import Source
 
 # A process claims nothing once it was presumed dead and its row is gone. The second way to be claimed lets a claim be
-# repeated whose reply was lost with the connection. The states of runs that succeed are compared in a way that no index
-# answers: a process would otherwise walk all that run anywhere, and what vacuum left of those that did, not its own.
+# repeated whose reply was lost with the connection; a success that is recorded already is repeated in the same way. The
+# states of runs that succeed are compared in a way that no index answers: a process would otherwise walk all that run
+# anywhere, and what vacuum left of those that did, not its own.
 _CLAIM_AND_SUCCEED = """
     WITH succeeded AS (
         UPDATE tasks_taskrun AS run
-           SET state = 'succeeded', finished_at = clock_timestamp(), result = done.result, progress = 1,
-               error_type = '', error = '', traceback = '', fingerprint = ''
-          FROM unnest(%(done_ids)s::uuid[], %(done_attempts)s::int[], %(done_workers)s::uuid[], %(results)s::jsonb[])
-               AS done (id, attempt, worker, result)
-         WHERE run.id = done.id AND run.state || '' = 'running'
+           SET state = 'succeeded', started_at = to_timestamp(done.started), finished_at = to_timestamp(done.finished),
+               result = done.result, progress = 1, error_type = '', error = '', traceback = '', fingerprint = ''
+          FROM unnest(%(done_ids)s::uuid[], %(done_attempts)s::int[], %(done_workers)s::uuid[], %(results)s::jsonb[],
+                      %(started)s::float8[], %(finished)s::float8[])
+               AS done (id, attempt, worker, result, started, finished)
+         WHERE run.id = done.id AND run.state || '' IN ('running', 'succeeded')
            AND run.attempts = done.attempt AND run.worker_id = done.worker
      RETURNING run.id
     ), claimed AS (
@@ -50,6 +52,12 @@ _CLAIM_AND_SUCCEED = """
     SELECT 'succeeded' AS kind, id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM succeeded
      UNION ALL
     SELECT 'claimed' AS kind, * FROM claimed
+     UNION ALL
+    SELECT 'inserted', NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+           pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8, NULL
+     UNION ALL
+    SELECT 'flushed', NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+           pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::float8, NULL
 """
 # Its message goes back to the broker, so the run is queued, whatever it was before.
 _UNCLAIM = """
@@ -59,7 +67,8 @@ _UNCLAIM = """
            attempts = run.attempts - 1, worker_id = NULL,
            started_at = CASE WHEN run.attempts > 1 THEN started_at END
       FROM unnest(%(ids)s::uuid[], %(attempts)s::int[], %(workers)s::uuid[]) AS claim (id, attempt, worker)
-     WHERE run.id = claim.id AND run.state = 'running' AND run.attempts = claim.attempt AND run.worker_id = claim.worker
+     WHERE run.id = claim.id AND run.state || '' = 'running'
+       AND run.attempts = claim.attempt AND run.worker_id = claim.worker
  RETURNING run.id
 """
 _LOCK_UNLOCKED = "SELECT id FROM tasks_taskrun WHERE id = ANY (%(ids)s::uuid[]) FOR NO KEY UPDATE SKIP LOCKED"
@@ -81,6 +90,8 @@ class Success:
         attempt: The number of the attempt, from 1.
         worker_id: Under which id it was claimed.
         result: What the task returned, as JSON text.
+        started_at: When it began, by the database's clock in seconds since 1970.
+        finished_at: When it ended, by the same clock.
         refused: Called when the database cannot store the result.
     """
 
@@ -88,6 +99,8 @@ class Success:
     attempt: int
     worker_id: UUID
     result: str
+    started_at: float
+    finished_at: float
     refused: Callable[[DataError], None]
 
 
@@ -135,7 +148,7 @@ class ClaimedRow(NamedTuple):
     next_steps: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
     """What became of the messages and successes that one statement was about.
 
@@ -143,10 +156,14 @@ class Outcome:
         claimed: The runs that were claimed, by message id.
         succeeded: The runs whose success was recorded; the others are no longer this worker's, or somebody has locked
             them.
+        inserted: How far the database's log was written when the statement ran, in bytes: after all commits before it.
+        flushed: How far the database's disk had its log.
     """
 
-    claimed: dict[str, ClaimedRow]
-    succeeded: set[UUID]
+    claimed: dict[str, ClaimedRow] = field(default_factory=dict)
+    succeeded: set[UUID] = field(default_factory=set)
+    inserted: float = 0.0
+    flushed: float = 0.0
 
 
 def claim_and_succeed(messages: Sequence[dramatiq.Message[Any]], successes: Sequence[Success]) -> Outcome:
@@ -164,14 +181,21 @@ def claim_and_succeed(messages: Sequence[dramatiq.Message[Any]], successes: Sequ
         "done_attempts": array(success.attempt for success in successes),
         "done_workers": array(success.worker_id for success in successes),
         "results": array(success.result for success in successes),
+        "started": array(success.started_at for success in successes),
+        "finished": array(success.finished_at for success in successes),
     }
-    claimed, succeeded = {}, set()
+    outcome = Outcome()
     for kind, run_id, *columns in run_prepared(_CLAIM_AND_SUCCEED, values):
-        if kind == "claimed":
-            claimed[str(run_id)] = ClaimedRow(worker_id, run_id, *columns)
-        else:
-            succeeded.add(run_id)
-    return Outcome(claimed, succeeded)
+        match kind:
+            case "claimed":
+                outcome.claimed[str(run_id)] = ClaimedRow(worker_id, run_id, *columns)
+            case "succeeded":
+                outcome.succeeded.add(run_id)
+            case "inserted":
+                outcome.inserted = columns[-2]
+            case "flushed":
+                outcome.flushed = columns[-2]
+    return outcome
 
 
 def claim_and_succeed_unlocked(messages: Sequence[dramatiq.Message[Any]], successes: Sequence[Success]) -> Outcome:
@@ -191,7 +215,7 @@ def claim_and_succeed_unlocked(messages: Sequence[dramatiq.Message[Any]], succes
 
 def still_ours(successes: Sequence[Success]) -> set[UUID]:
     """Return the runs among those of the successes that are this worker's: if they were left out, they are locked."""
-    return {run_id for (run_id,) in run_prepared(_STILL_OURS, _names(successes))}
+    return {run_id for (run_id,) in run_prepared(_STILL_OURS, names_of(successes))}
 
 
 def unclaim(claims: Sequence[Claimed]) -> int:
@@ -199,10 +223,11 @@ def unclaim(claims: Sequence[Claimed]) -> int:
 
     One whose cancellation was asked for meanwhile is cancelled.
     """
-    return len(run_prepared(_UNCLAIM, _names(claims)))
+    return len(run_prepared(_UNCLAIM, names_of(claims)))
 
 
-def _names(claims: Sequence[Claimed]) -> dict[str, str]:
+def names_of(claims: Sequence[Claimed]) -> dict[str, str]:
+    """Return claims as a statement's `ids`, `attempts` and `workers`."""
     return {
         "ids": array(claim.run_id for claim in claims),
         "attempts": array(claim.attempt for claim in claims),

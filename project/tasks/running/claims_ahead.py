@@ -45,6 +45,7 @@ class ClaimsAhead:
     def give_up(self, deliveries: Sequence[Delivery]) -> None:
         """Let others have the runs of messages that no thread has started."""
         claims = [delivery.claim for delivery in deliveries]
+        group_commit.give_up(claims)
         try:
             with own_connection():
                 unclaim(claims)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -38,6 +39,23 @@ TRY_AGAIN_AFTER = timedelta(milliseconds=500)
 
 #: Set when the process is told to stop: nobody insists any longer.
 stopping = threading.Event()
+
+
+class _Trouble:
+    """When this process saw the database fail last."""
+
+    _seen_at = float("-inf")
+
+    def note(self) -> None:
+        """Note that it failed just now."""
+        self._seen_at = time.monotonic()
+
+    def is_over_for(self, duration: timedelta) -> bool:
+        """Tell whether it has not failed for so long."""
+        return time.monotonic() - self._seen_at >= duration.total_seconds()
+
+
+trouble = _Trouble()
 
 
 def reserve_connections(*, threads: int) -> None:
@@ -95,6 +113,7 @@ def insist(operation: Callable[[], T], *, connection: DatabaseWrapper | None = N
                 return operation()
             except DatabaseError as error:
                 own.discard()
+                trouble.note()
                 if stopping.is_set() or (_is_of_data(error) and str(error) == last):
                     raise
                 last, is_of_data = str(error), _is_of_data(error)

@@ -74,7 +74,7 @@ class HardLimit(Middleware):
 def end_process(broker: ServiceBroker) -> None:
     """Record what became of the runs of this process, and end it without waiting for any thread."""
     try:
-        group_commit.flush()
+        group_commit.settle()
         for running in interrupts.stuck(after=settings.TASKS_TIME_LIMIT_GRACE):
             running.give_up()
         broker.acks.flush(timeout=_FLUSH_TIMEOUT.total_seconds())

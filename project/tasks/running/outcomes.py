@@ -32,6 +32,9 @@ from project.values.text import error_text, utc
 
 log = structlog.get_logger(__name__)
 
+#: What became of an outcome whose run another worker has.
+_DROPPED = "outcome_dropped"
+
 
 def record_success(claim: Claim, result: str, *, policy: Policy) -> None:
     """Record that the attempt succeeded: soon, together with others, or at once if a next step is to be sent.
@@ -47,13 +50,20 @@ def record_success(claim: Claim, result: str, *, policy: Policy) -> None:
         record_failure(claim, reason, policy=policy)
 
     success = Success(
-        run_id=claim.run_id, attempt=claim.attempt, worker_id=claim.worker_id, result=result, refused=refused
+        run_id=claim.run_id,
+        attempt=claim.attempt,
+        worker_id=claim.worker_id,
+        result=result,
+        started_at=claim.started_at,
+        finished_at=claim.now(),
+        refused=refused,
     )
     if not claim.next_steps:
         group_commit.succeed(success)
         return
     try:
-        insist(lambda: _succeed_and_go_on(claim, success))
+        if not insist(lambda: _succeed_and_go_on(claim, success)) and group_commit.restore(claim):
+            insist(lambda: _succeed_and_go_on(claim, success))
     except DataError as error:
         refused(error)
     except Exception as error:
@@ -64,10 +74,12 @@ def record_success(claim: Claim, result: str, *, policy: Policy) -> None:
         record_failure(claim, reason, policy=policy)
 
 
-def _succeed_and_go_on(claim: Claim, success: Success) -> None:
+def _succeed_and_go_on(claim: Claim, success: Success) -> bool:
     with transaction.atomic():
-        if claim_and_succeed([], [success]).succeeded:
+        has_succeeded = success.run_id in claim_and_succeed([], [success]).succeeded
+        if has_succeeded:
             send_next_step(claim.next_steps, json.loads(success.result))
+    return has_succeeded
 
 
 def record_failure(claim: Claim, error: BaseException, *, policy: Policy) -> str:
@@ -79,8 +91,13 @@ def record_failure(claim: Claim, error: BaseException, *, policy: Policy) -> str
         policy: Decides whether there is another attempt, and when.
     """
     described = describe(error, task=claim.task)
-    try:
+
+    def fail() -> str:
         return insist(lambda: _fail(claim, error, described, lambda run: _decide(run, error, policy=policy)))
+
+    try:
+        state = fail()
+        return fail() if state == _DROPPED and group_commit.restore(claim) else state
     except Exception as broken:
         if _is_left_to_others(broken):
             raise
@@ -99,9 +116,9 @@ def _fail(claim: Claim, error: BaseException, described: Described, decide: Call
             .first()
         )
         if run is None:
-            return "outcome_dropped"
+            return _DROPPED
         run.error, run.traceback, run.fingerprint = described.error, described.traceback, described.fingerprint
-        run.finished_at = run.now
+        run.started_at, run.finished_at = datetime.fromtimestamp(claim.started_at, UTC), run.now
         decide(run)
         run.error_type = described.error_type
         run.save()

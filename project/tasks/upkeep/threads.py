@@ -11,11 +11,11 @@ from django.db import Error as DatabaseError
 
 from project.broker.service import BROKER_ERRORS, broker
 from project.tasks.models import Worker
-from project.tasks.running.database import own_connection
+from project.tasks.running.database import own_connection, trouble
 from project.tasks.upkeep.dead_workers import HEARTBEAT_EVERY
 from project.tasks.upkeep.duties import Duties
 from project.tasks.upkeep.heartbeat import Heartbeat, look_after_claims
-from project.tasks.upkeep.reconcile import reconcile_in_turn
+from project.tasks.upkeep.reconcile import SETTLE, reconcile_in_turn
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +69,7 @@ class Repeater(threading.Thread):
             pause = self.do()
         except (DatabaseError, *BROKER_ERRORS) as error:
             self._connection.discard()
+            trouble.note()
             if not self._is_failing:
                 log.warning("upkeep_failed", thread=self.name, error=str(error).strip(), cure="trying again")
             self._is_failing = True
@@ -130,4 +131,6 @@ class UpkeepThreads:
 
     def _look_after_broker(self) -> timedelta | None:
         broker().rescue()
-        return reconcile_in_turn()
+        # After a crash of the database others may still write again what it took back: claims of runs whose message is
+        # gone because they were executed.
+        return reconcile_in_turn() if trouble.is_over_for(SETTLE) else None
