@@ -30,14 +30,14 @@ class DigestStarted(BaseModel):
     Args:
         week: The Monday of the week.
         members: How many people may get one.
-        batch_id: The batch with a run for each of them.
+        batches: The batches with a run for each of them: one, unless there are very many.
     """
 
     model_config = ConfigDict(frozen=True)
 
     week: date
     members: int
-    batch_id: UUID
+    batches: list[UUID]
 
 
 class DigestResult(BaseModel):

@@ -29,10 +29,13 @@ def send_welcome_email(*, user_id: int) -> WelcomeResult:
 @task(TaskName.NOTIFICATIONS_SEND_WEEKLY_DIGEST, queue="digest", unique=True)
 def send_weekly_digest() -> DigestStarted:
     """Send everybody who wants it a digest of their todos; run twice in a week it reaches those it has not yet."""
-    week = digest.this_week()
-    members = [send_digest.call(user_id=user_id, week=week) for user_id in digest.readers(week)]
-    batch = Batch.send(members, then=finish_weekly_digest, name=f"Digest of {week}")
-    return DigestStarted(week=week, members=len(members), batch_id=batch.id)
+    week, members, batches = digest.this_week(), 0, []
+    for user_ids in digest.parts(digest.readers(week)):
+        calls = [send_digest.call(user_id=user_id, week=week) for user_id in user_ids]
+        batch = Batch.send(calls, then=finish_weekly_digest, name=f"Digest of {week}")
+        members += len(calls)
+        batches.append(batch.id)
+    return DigestStarted(week=week, members=members, batches=batches)
 
 
 @task(

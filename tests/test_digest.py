@@ -143,6 +143,15 @@ def test_run_twice_in_a_week_it_mails_nobody_twice_and_counts_everybody(worker: 
     assert late.email in outgoing.outbox[-1].to
 
 
+def test_very_many_people_are_several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digest, "MOST_MEMBERS", 2)
+    for _ in range(5):
+        somebody()
+    started = registry.notifications_send_weekly_digest()
+    assert (started.members, len(started.batches)) == (5, 3)
+    assert TaskRun.objects.filter(task="notifications.send_digest").count() == 5
+
+
 def test_outcomes_are_added_up() -> None:
     assert digest.count(["sent", "skipped", None, "sent", None]) == DigestResult(sent=2, skipped=1, failed=2)
 
