@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 
+from django.conf import settings
 from django.db import transaction
 
 from notifications import digest, welcome
@@ -44,6 +45,7 @@ def send_weekly_digest() -> DigestStarted:
     max_retries=RETRIES,
     max_backoff=LONGEST_BACKOFF,
     expires=_WEEK,
+    rate_limit=settings.DIGEST_RATE_LIMIT,
 )
 def send_digest(*, user_id: int, week: date) -> Digested:
     """Mail one user their digest; by itself, so that its outcome is what became of the mail."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, SecretStr, field_validator, model_validat
 
 #: Where servers listen, by how the connection is protected.
 _PORTS = {"none": 25, "starttls": 587, "tls": 465}
+_RATE = r"^[1-9]\d{0,6}/(second|minute|hour|day)$"
 
 
 class MailVariables(BaseModel):
@@ -55,6 +56,17 @@ class MailVariables(BaseModel):
         gt=0,
         le=60,
         description="Seconds to wait for each answer of the SMTP server.",
+    )
+    email_rate_limit: str = Field(
+        default="600/minute",
+        pattern=_RATE,
+        description="How many mails are handed over in any minute (second, hour, day), by all workers together; "
+        "digests have a limit of their own.",
+    )
+    digest_rate_limit: str = Field(
+        default="300/minute",
+        pattern=_RATE,
+        description="The same for weekly digests, so that they hold up no other mail; a provider must allow for both.",
     )
     mail_directory: Path | None = Field(
         default=None,

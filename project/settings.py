@@ -143,6 +143,8 @@ EMAIL_USE_SSL = environment.email_security == "tls"
 EMAIL_HOST_USER = environment.email_user
 EMAIL_HOST_PASSWORD = environment.email_password.get_secret_value() if environment.email_password else ""
 EMAIL_TIMEOUT = environment.email_timeout
+EMAIL_RATE_LIMIT = environment.email_rate_limit
+DIGEST_RATE_LIMIT = environment.digest_rate_limit
 DEFAULT_FROM_EMAIL = environment.email_from
 EMAIL_DOMAIN = environment.email_domain
 

@@ -24,6 +24,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"EMAIL_SECURITY": "ssl"}, "EMAIL_SECURITY"),
         ({"EMAIL_PORT": "0"}, "EMAIL_PORT"),
         ({"EMAIL_TIMEOUT": "0"}, "EMAIL_TIMEOUT"),
+        ({"EMAIL_RATE_LIMIT": "many"}, "EMAIL_RATE_LIMIT"),
         ({"SITE_URL": "example.com"}, "SITE_URL"),
         ({"SITE_URL": "https://example.com/path"}, "SITE_URL"),
     ],

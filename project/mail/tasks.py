@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from django.conf import settings
+
 from project.mail.delivery import deliver
 from project.mail.errors import MailPutOffError, MailRefusedError
 from project.mail.letters import Letter
@@ -14,7 +16,13 @@ RETRIES = 25
 LONGEST_BACKOFF = timedelta(minutes=30)
 
 
-@task(TaskName.SEND_EMAIL, queue="mail", max_retries=RETRIES, max_backoff=LONGEST_BACKOFF)
+@task(
+    TaskName.SEND_EMAIL,
+    queue="mail",
+    max_retries=RETRIES,
+    max_backoff=LONGEST_BACKOFF,
+    rate_limit=settings.EMAIL_RATE_LIMIT,
+)
 def send_email(*, to: EmailAddress, subject: Subject, text: Content, html: Content = "") -> SendEmailResult:
     """Mail something to one person."""
     return mail(Letter(to=to, subject=subject, text=text, html=html))
