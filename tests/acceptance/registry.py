@@ -13,6 +13,8 @@ class AcceptanceRegistry(TasksRegistry):
     linger = tasks.linger
     crash = tasks.crash
     single = tasks.single
+    by_the_second = tasks.by_the_second
+    by_the_minute = tasks.by_the_minute
     member = tasks.member
     double = tasks.double
     brief = tasks.brief

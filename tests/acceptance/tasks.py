@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from django.db import connection
 from dramatiq import get_broker
 
 from project.tasks import task
@@ -123,6 +124,25 @@ def crash(*, company: int = 0) -> None:
 def single(*, label: str) -> str:
     """Wait, as the only run of this task."""
     return wait(label=label)
+
+
+def _write_start(word: str) -> None:
+    """Write down the database's time: when the code started, for a limit that counts by that clock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
+        diary().write(word, str(cursor.fetchone()[0]))
+
+
+@task("acceptance.by_the_second", rate_limit="20/second")
+def by_the_second() -> None:
+    """Start twenty times in a second."""
+    _write_start("second")
+
+
+@task("acceptance.by_the_minute", rate_limit="600/minute")
+def by_the_minute() -> None:
+    """Start six hundred times in a minute."""
+    _write_start("minute")
 
 
 @task("acceptance.member", max_retries=0)

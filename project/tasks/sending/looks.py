@@ -56,7 +56,7 @@ _TAKE_PLANNED: Final = """
                               ORDER BY look_at LIMIT %(most)s FOR UPDATE SKIP LOCKED))
     RETURNING key
 """
-# The keys are looked up one after the other, each with one step in the index.
+# The keys are looked up one after the other, each with one step in the index; EXISTS would read all limits first.
 _WALK: Final = """
     WITH RECURSIVE waiting (key) AS (
         (SELECT limit_key FROM tasks_taskrun
@@ -69,7 +69,7 @@ _WALK: Final = """
           FROM waiting WHERE waiting.key IS NOT NULL
     )
     SELECT key, (SELECT count(*) FROM tasks_taskrun WHERE limit_key = key AND limit_key <> '' AND state = 'running'),
-           EXISTS (SELECT FROM tasks_limit WHERE tasks_limit.key = waiting.key AND look_at IS NOT NULL)
+           (SELECT look_at FROM tasks_limit WHERE tasks_limit.key = waiting.key) IS NOT NULL
       FROM waiting WHERE key IS NOT NULL LIMIT %(most)s
 """
 

@@ -41,16 +41,17 @@ _TAKE: Final = """
         SELECT waiting.id
           FROM place
          CROSS JOIN LATERAL (
-              SELECT count(*) FILTER (WHERE state = 'queued') AS queued, count(*) AS total
-                FROM tasks_taskrun
-               WHERE limit_key = %(key)s AND limit_key <> ''
-                 AND (state = 'running' OR state = 'queued' AND queue = place.queue)) AS taken
+              SELECT count(*) AS queued FROM tasks_taskrun
+               WHERE limit_key = %(key)s AND limit_key <> '' AND state = 'queued' AND queue = place.queue) AS published
          CROSS JOIN LATERAL (
               SELECT id FROM tasks_taskrun
                WHERE limit_key = %(key)s AND limit_key <> '' AND state IN ('pending', 'retrying')
                  AND queue = place.queue AND waits_for_key IS NULL AND run_after <= statement_timestamp()
                ORDER BY priority, run_after
-               LIMIT greatest(0, least(%(slots)s - taken.total, %(starts)s - taken.queued))
+               LIMIT greatest(0, least(%(slots)s - published.queued - (
+                   SELECT count(*) FROM tasks_taskrun AS running
+                    WHERE running.limit_key = %(key)s AND running.limit_key <> '' AND running.state = 'running'),
+                   %(starts)s - published.queued))
                  FOR UPDATE SKIP LOCKED) AS waiting
          WHERE place.queue NOT IN (SELECT queue FROM tasks_pausedqueue)
     )
@@ -58,8 +59,10 @@ _TAKE: Final = """
      WHERE id = ANY (ARRAY (SELECT id FROM next)) RETURNING run.*
 """
 _TAKEN: Final = """
-    SELECT count(*) FILTER (WHERE state = 'queued'), count(*) FROM tasks_taskrun
-     WHERE limit_key = %(key)s AND limit_key <> '' AND (state = 'running' OR state = 'queued' AND queue = %(queue)s)
+    SELECT (SELECT count(*) FROM tasks_taskrun
+             WHERE limit_key = %(key)s AND limit_key <> '' AND state = 'queued' AND queue = %(queue)s),
+           (SELECT count(*) FROM tasks_taskrun
+             WHERE limit_key = %(key)s AND limit_key <> '' AND state = 'running')
 """
 
 
@@ -70,14 +73,14 @@ def take_slots(key: str) -> list[TaskRun]:
 
 def has_room(key: str, *, queue: str) -> bool:
     """Tell, without waiting for anybody, whether a run that was just sent to that queue may be published."""
-    ((queued, taken),) = run_prepared(_TAKEN, {"key": key, "queue": queue})
-    return bool(taken < slots_of(key) and queued < _starts_of(key))
+    ((queued, running),) = run_prepared(_TAKEN, {"key": key, "queue": queue})
+    return bool(running + queued < slots_of(key) and queued < _starts_of(key))
 
 
 def has_slot(key: str, *, queue: str) -> bool:
     """Tell whether fewer than may run at once are running or published in that queue."""
-    ((_, taken),) = run_prepared(_TAKEN, {"key": key, "queue": queue})
-    return bool(taken < slots_of(key))
+    ((queued, running),) = run_prepared(_TAKEN, {"key": key, "queue": queue})
+    return bool(running + queued < slots_of(key))
 
 
 def slots_of(key: str) -> int:
