@@ -50,11 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with set_up() as stage:
         figures = _measure(stage, _effort(chosen), names=chosen.measures)
     figures["seconds"] = round(time.monotonic() - started)
-    print(text := _text(figures))
-    is_whole = not (chosen.quick or chosen.systems or chosen.measures)
-    if is_whole:
+    is_partial = chosen.systems is not None or chosen.measures is not None
+    print(text := _text(figures, is_partial=is_partial))
+    if chosen.quick or is_partial:
+        _draw(figures, BENCH / "plots")
+    else:
         DOCUMENT.write_text(report.renew(DOCUMENT.read_text(), text))
-    _draw(figures, PLOTS if is_whole else BENCH / "plots")
+        _draw(figures, PLOTS)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,16 +111,16 @@ def _part(stage: Stage, effort: Effort, name: str) -> dict[str, Any]:
     code = f"import json; from tests.benchmarks.{name} import run; print(json.dumps(run(quick={effort.is_quick})))"
     environment = stage.environment(name)
     environment |= {"REDIS_URL": stage.redis_url, "DATABASE_URL": environment["BENCH_DATABASE_URL"]}
-    environment |= {"LOG_LEVEL": "WARNING", "SOAK": "1" if effort.soak else ""}
+    environment["SOAK"] = "1" if effort.soak else ""
     stage.client.flushall()
     seconds = SOAK_SECONDS if effort.soak else PART_SECONDS
     figures: dict[str, Any] = stage.run([sys.executable, "-c", code], environment, seconds=seconds)
     return figures
 
 
-def _text(figures: dict[str, Any]) -> str:
+def _text(figures: dict[str, Any], *, is_partial: bool) -> str:
     tables = [
-        report.goals(figures["goals"]),
+        report.goals([goal for goal in figures["goals"] if "is" in goal or not is_partial]),
         report.table(figures["systems"], figures["failed"]),
         report.growth(figures["growth"]),
         *(report.measure(name, measured) for name, measured in figures["measures"].items()),

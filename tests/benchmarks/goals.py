@@ -88,10 +88,8 @@ def _checked(goal: Goal, figures: Figures) -> dict[str, Any]:
     except NotMeasured:
         return {"figure": goal.name, "at_most": goal.at_most, "verdict": "not measured"}
     is_reached = reached <= wanted if goal.at_most else reached >= wanted
-    verdict = "" if is_reached else "MISSED"
-    return {
-        "figure": goal.name, "at_most": goal.at_most, "is": reached, "goal": wanted, "rule": rule, "verdict": verdict
-    }  # fmt: skip
+    told = {"is": reached, "goal": wanted, "rule": rule, "verdict": "" if is_reached else "MISSED"}
+    return {"figure": goal.name, "at_most": goal.at_most} | told
 
 
 def _ours(system: System, figure: str) -> Callable[[Figures], float]:
