@@ -96,10 +96,10 @@ class Environment(MailVariables, Stage):
         description="The service's local time, in which schedules such as 02:00 are read.",
     )
     database_pool_size: int = Field(
-        default=16,
+        default=32,
         ge=2,
-        description="Most connections one process opens; at least its threads + 8. All processes together "
-        "must stay below PostgreSQL's `max_connections`.",
+        description="Most connections one process opens; at least its threads + 8, + 14 if it runs async tasks. "
+        "All processes together must stay below PostgreSQL's `max_connections`.",
     )
     database_pool_timeout: float = Field(
         default=10.0,
@@ -109,6 +109,12 @@ class Environment(MailVariables, Stage):
     database_pooler: Literal["none", "transaction"] = Field(
         default="none",
         description="`transaction` behind PgBouncer in transaction mode: nothing is kept in a database session then.",
+    )
+    async_concurrency: int = Field(
+        default=100,
+        ge=1,
+        le=4000,
+        description="`async def` tasks that one worker process runs at once, beside its threads.",
     )
     broker_namespace: str = Field(
         default="dramatiq",

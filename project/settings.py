@@ -199,7 +199,6 @@ DRAMATIQ_BROKER = {
     "BROKER": "project.broker.broker.ServiceBroker",
     "OPTIONS": {"url": REDIS_URL, "namespace": environment.broker_namespace},
     "MIDDLEWARE": [
-        "dramatiq.middleware.AsyncIO",
         "dramatiq.middleware.AgeLimit",
         "dramatiq.middleware.Callbacks",
         "dramatiq.middleware.Pipelines",
@@ -212,7 +211,9 @@ TASKS_MIDDLEWARE = [
     "project.tasks.upkeep.process.WorkerProcess",
     "project.tasks.running.middleware.DeadLetters",
     "project.tasks.running.middleware.Deliveries",
+    "project.tasks.loop.event_loop.EventLoop",
     "project.tasks.running.hard_limit.HardLimit",
 ]
+ASYNC_CONCURRENCY = environment.async_concurrency
 # A task that goes on for so long after its time limit has its process replaced.
 TASKS_TIME_LIMIT_GRACE = timedelta(seconds=30)

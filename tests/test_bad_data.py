@@ -13,7 +13,7 @@ from project.tasks.batches import Batch
 from project.tasks.errors import PermanentError, TaskArgumentError
 from project.tasks.models import TaskBatch, TaskRun
 from project.tasks.running.context import current_run, running_as
-from project.tasks.running.execution import _storable
+from project.tasks.running.execution import storable
 from project.tasks.sending.cause import Cause
 from project.tasks.signature import TaskSignature
 from tests import tasks_for_tests as tasks
@@ -80,7 +80,7 @@ def test_an_argument_that_only_looks_like_one_is_kept_as_it_is(db: None, broker:
 @pytest.mark.parametrize("what", BAD)
 def test_a_result_that_cannot_be_stored_is_a_permanent_error_that_says_why(what: str) -> None:
     with pytest.raises(PermanentError, match=r"NUL|Unicode|surrogate|NaN|JSON|serialize|out of range"):
-        _storable(tasks.anything.declaration, BAD[what])
+        storable(tasks.anything.declaration, BAD[what])
 
 
 def test_a_result_in_which_a_model_spells_what_is_no_number_reads_back() -> None:

@@ -11,16 +11,18 @@ from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 
 
-@pytest.mark.parametrize("task", [tasks.wait_for_child, tasks.wait_for_child_async])
+@pytest.mark.parametrize(
+    ("task", "state"), [(tasks.wait_for_child, "succeeded"), (tasks.wait_for_delayed_child_async, "pending")]
+)
 def test_a_task_that_would_wait_for_another_is_dead_at_once_and_told_the_cure(
-    worker: Worker, task: Task[[], tasks.Sum]
+    worker: Worker, task: Task[[], tasks.Sum], state: str
 ) -> None:
     messages = [task.send(), task.send()]  # one for each thread: their children would find none free
     for message in messages:
         with pytest.raises(TaskFailed, match=r"chain\(.*Batch"):
             message.result(timeout=8)
     sent = TaskRun.objects.filter(task="tests.add")
-    eventually(lambda: [run.state for run in sent.all()] == [TaskRun.State.SUCCEEDED] * 2)
+    eventually(lambda: [run.state for run in sent.all()] == [state] * 2)
 
 
 def test_a_task_without_a_row_is_told_so_too(worker: Worker) -> None:

@@ -50,11 +50,13 @@ def test_workers_of_the_service_know_no_task_of_the_drill() -> None:
 def test_the_supervisor_gets_what_concerns_the_pool_and_each_worker_the_rest() -> None:
     supervisor, _, worker = command_line(
         *("--processes=3", "--threads=5", "--queues", "a", "b", "--max-runs=1000", "--max-memory=512"),
+        "--async-concurrency=300",
         *("--pid-file=/tmp/pid", "--log-file=/tmp/log", "--worker-shutdown-timeout=50000", "--skip-logging"),
     ).partition(" -- ")
     pool = "--processes 3 --shutdown-timeout 50000 --pid-file /tmp/pid --log-file /tmp/log"
     assert supervisor.endswith(f"-m project.pool.supervisor {pool}")
-    assert "--max-runs 1000 --max-memory 512 --threads 5 --worker-shutdown-timeout 50000 --skip-logging" in worker
+    assert "--max-runs 1000 --max-memory 512 --threads 5 --async-concurrency 300" in worker
+    assert "--worker-shutdown-timeout 50000 --skip-logging" in worker
     assert worker.endswith("--path . --queues a b")
     assert "-m project.pool.worker_process " in worker
     assert "todo.tasks" in worker

@@ -39,6 +39,16 @@ def threads_of(worker: Worker) -> list[Thread]:
     return [*worker.workers, *worker.consumers.values()]
 
 
+def add_thread(worker: Worker, thread: Any) -> None:
+    """Have a worker that has booted pause, stop and join a thread of ours as it does its worker threads."""
+    worker.workers.append(thread)
+
+
+def post_process(worker: Worker, message: MessageProxy) -> None:
+    """Ack a message that was run, or reject it if it failed."""
+    worker.consumers[message.queue_name].post_process_message(message)
+
+
 def consumed_queues(worker: Worker) -> list[str]:
     """Return the queues that a running worker consumes, with their delay queues."""
     return list(worker.consumers)
@@ -97,7 +107,8 @@ RELIED_ON = (
     ),
     Reliance(
         "dramatiq.worker:Worker.stop",
-        "consumers outlive worker threads, and after_worker_shutdown comes when both have ended",
+        "consumers outlive worker threads, and after_worker_shutdown comes when both have ended; it calls stop and "
+        "join of each of `workers`",
         "broker tasks",
         "af7d3f33ae8e",
     ),
@@ -136,7 +147,8 @@ RELIED_ON = (
     ),
     Reliance(
         "dramatiq.worker:WorkerThread.process_message",
-        "middleware, actor, ack and task_done come in this order and in one thread; the exception is kept for the ack",
+        "middleware, actor, ack and task_done come in this order and in one thread; the exception is kept for the ack; "
+        "our event loop does the same",
         "broker tasks",
         "b70d3c6c438a",
     ),
@@ -197,15 +209,6 @@ RELIED_ON = (
     Reliance("dramatiq.common:current_millis", "`eta` is in milliseconds since 1970", "broker tasks", "5737a2e3fbe4"),
     Reliance(
         "dramatiq.threading:raise_thread_exception", "it interrupts a thread between two lines", "tasks", "06ae5696f208"
-    ),
-    Reliance(
-        "dramatiq.asyncio:EventLoopThread.run_coroutine",
-        "an Interrupt of the waiting thread cancels the coroutine, and comes on once that has ended",
-        "tasks",
-        "0a5d6661ea37",
-    ),
-    Reliance(
-        "dramatiq.asyncio:async_to_sync", "the event loop is the one that AsyncIO started", "tasks", "c0569e56b271"
     ),
     Reliance(
         "dramatiq.cli:worker_process",

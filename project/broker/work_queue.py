@@ -136,6 +136,16 @@ class WorkQueue(PriorityQueue[Item]):
         with self.mutex:
             return {*self._threads.share(queue_name).running, *self._loop.share(queue_name).running}
 
+    @property
+    def waits_for_loop(self) -> bool:
+        """Whether messages wait for a place on the loop."""
+        return self._loop.waiting > 0
+
+    def on_loop(self) -> int:
+        """Return how many messages the loop runs."""
+        with self.mutex:
+            return self._loop.running
+
     def is_stuck(self) -> bool:
         """Return whether no thread has ended a task for so long that what waits here might as well run elsewhere."""
         with self.mutex:

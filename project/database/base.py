@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import psycopg
 from django.conf import settings
@@ -29,6 +30,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().__init__(*args, **kwargs)
         self._held: Held | None = None
         self._is_spoilt = False
+        self._server_side_cursors: WeakSet[Any] = WeakSet()
         if not settings.DATABASE_KEEPS_SESSIONS:
             self.execute_wrappers.append(self._execute_in_transaction)
 
@@ -54,6 +56,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._is_spoilt = False
         self._held = self.own_pool.take(self.session, connect)
         return self._held.raw
+
+    @property
+    def has_open_cursors(self) -> bool:
+        """Whether somebody still reads from a cursor that the server keeps for this connection."""
+        return any(not cursor.closed for cursor in self._server_side_cursors)
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        """Return a cursor; one with a name is kept by the server."""
+        cursor = super().create_cursor(name)
+        if name is not None:
+            self._server_side_cursors.add(cursor)
+        return cursor
 
     def discard(self) -> None:
         """Close the connection and do not give it back to the pool: nobody knows what state it is in."""

@@ -20,6 +20,7 @@ from project.broker.dramatiq_internals import consumed_queues
 from project.pool.connection import SupervisorConnection
 from project.pool.last_chances import LeaveWhenIdle, ReportLastChances
 from project.pool.protocol import Freed, FreeRunsOf, Names, Ready, ReplaceMe
+from project.tasks.loop.event_loop import event_loop_of
 from project.tasks.running.database import insist
 from project.tasks.running.this_worker import this_worker
 from project.tasks.sending.last_chances import queues_of_last_chances
@@ -37,7 +38,14 @@ log = structlog.get_logger(__name__)
 _MEBIBYTE = 1024 * 1024  # bytes
 
 
-def join_pool(connection: SupervisorConnection, *, only_last_chances: bool, max_runs: int, max_memory: int) -> Broker:
+def join_pool(
+    connection: SupervisorConnection,
+    *,
+    only_last_chances: bool,
+    max_runs: int,
+    max_memory: int,
+    async_concurrency: int | None = None,
+) -> Broker:
     """Prepare the broker for a worker process of a pool, once Django is set up, and return it.
 
     Args:
@@ -45,10 +53,14 @@ def join_pool(connection: SupervisorConnection, *, only_last_chances: bool, max_
         only_last_chances: Whether the process runs last chances and nothing else, or all but those.
         max_runs: After how many messages the process asks to be replaced; 0 for never.
         max_memory: Above how many MiB it does; 0 for never.
+        async_concurrency: How many coroutines it runs at once; by default what the settings say.
     """
     broker = get_broker()
     (process,) = [middleware for middleware in broker.middleware if isinstance(middleware, WorkerProcess)]
     process.role = Role.LAST_CHANCES if only_last_chances else Role.ALL_BUT_LAST_CHANCES
+    if only_last_chances or async_concurrency:
+        # Beside a shared loop, the one thread would not be alone.
+        event_loop_of(broker).places = 0 if only_last_chances else async_concurrency or 0
     broker.add_middleware(LeaveWhenIdle() if only_last_chances else ReportLastChances(connection))
     broker.add_middleware(Member(connection, max_runs=max_runs, max_memory=max_memory))
     return broker

@@ -62,6 +62,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, argparse.Namesp
     parser = argparse.ArgumentParser(prog="worker_process", add_help=False, allow_abbrev=False)
     parser.add_argument("--max-runs", type=int, default=0)
     parser.add_argument("--max-memory", type=int, default=0, help="in MiB")
+    parser.add_argument("--async-concurrency", type=int, help="coroutines at once; by default ASYNC_CONCURRENCY")
     parser.add_argument("--alone", action="store_true", help="run what is on its last chance, one after the other")
     parser.add_argument("--run-fork", help="'module:function'")
     ours, theirs = parser.parse_known_args(arguments)
@@ -77,7 +78,13 @@ def _start_worker(ours: argparse.Namespace, options: argparse.Namespace, connect
             import_module("django_dramatiq.setup")  # sets Django up, without which models cannot be imported
             from project.pool.member import join_pool  # noqa: PLC0415
 
-        broker = join_pool(connection, only_last_chances=ours.alone, max_runs=ours.max_runs, max_memory=ours.max_memory)
+        broker = join_pool(
+            connection,
+            only_last_chances=ours.alone,
+            max_runs=ours.max_runs,
+            max_memory=ours.max_memory,
+            async_concurrency=ours.async_concurrency,
+        )
         broker.emit_after("process_boot")
         for module in options.modules:
             import_module(module)

@@ -10,14 +10,13 @@ from uuid import UUID
 
 import dramatiq
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
-from dramatiq.asyncio import async_to_sync as run_in_event_loop
 from dramatiq.broker import get_broker
 
 from project.tasks.declaration import Call, Declaration, all_declarations, declaration_of, declare
 from project.tasks.errors import OtherWayError
+from project.tasks.loop.execution import execute_alone
 from project.tasks.policy import Policy
 from project.tasks.running.execution import execute, take_delivery
-from project.tasks.running.isolation import giving_back
 from project.tasks.sending.message import Message, message_of_run
 from project.tasks.sending.options import Options
 from project.tasks.sending.refused import COMPOSED, PLAIN, WITH_OPTIONS, Refused
@@ -73,6 +72,10 @@ class Sender(Generic[P, R]):
         """Send many calls of this task as `Task.send_many` does, with these options."""
         return cast("list[Message[R]]", send_runs(list(calls), self.options))
 
+    async def asend_many(self, calls: Iterable[Call[R]]) -> list[Message[R]]:
+        """Send many calls of this task from async code."""
+        return await sync_to_async(self.send_many)(list(calls))
+
 
 class Task(dramatiq.Actor[P, R]):
     """A Dramatiq actor whose arguments and result keep their types from end to end.
@@ -90,9 +93,10 @@ class Task(dramatiq.Actor[P, R]):
         self, fn: Callable[P, R] | Callable[P, Awaitable[R]], *, name: str, broker: Broker, policy: Policy
     ) -> None:
         self.actor_name = name
-        self.fn = cast("Callable[P, R]", run_in_event_loop(giving_back(fn)) if iscoroutinefunction(fn) else fn)
+        # Dramatiq would wrap a coroutine function so that it occupies a thread.
+        self.fn = cast("Callable[P, R]", async_to_sync(fn) if iscoroutinefunction(fn) else fn)
         signature = TaskSignature(name=name, fn=fn)
-        self.declaration = Declaration(name=name, policy=policy, signature=signature, function=self.fn)
+        self.declaration = Declaration(name=name, policy=policy, signature=signature, function=fn)
         self._as_usual = Sender(self, Options())
         if declare(self.declaration):
             _tasks[self.declaration] = self
@@ -131,9 +135,9 @@ class Task(dramatiq.Actor[P, R]):
         """Run the function: directly, or for the message that a worker is processing in this thread."""
         delivery = take_delivery(self.actor_name)
         if delivery is not None:
-            return cast("R", execute(self.declaration, delivery))
-        fn = self.signature.fn
-        return cast("R", async_to_sync(fn)(*args, **kwargs) if iscoroutinefunction(fn) else fn(*args, **kwargs))
+            run = execute_alone if self.declaration.is_async else execute
+            return cast("R", run(self.declaration, delivery))
+        return self.fn(*args, **kwargs)
 
     def send(self, *args: P.args, **kwargs: P.kwargs) -> Message[R]:
         """Send the task: it runs once the surrounding transaction has committed, whatever dies.
@@ -158,6 +162,10 @@ class Task(dramatiq.Actor[P, R]):
     def send_many(self, calls: Iterable[Call[R]]) -> list[Message[R]]:
         """Send many calls of this task with one INSERT and one pipeline to the broker."""
         return self._as_usual.send_many(calls)
+
+    async def asend_many(self, calls: Iterable[Call[R]]) -> list[Message[R]]:
+        """Send many calls of this task from async code."""
+        return await self._as_usual.asend_many(calls)
 
     def message(self, run_id: UUID | str) -> Message[R]:  # type: ignore[override]  # Dramatiq's would leave no row
         """Return the message of a run of this task that was sent before: its state, its result, a way to cancel it.

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
+
+from asgiref.sync import iscoroutinefunction
 
 from project.tasks.errors import UnknownTaskError
 from project.tasks.policy import Policy
@@ -24,13 +27,18 @@ class Declaration:
         name: The dotted name that its messages carry.
         policy: How it is run.
         signature: What its arguments and its result must be.
-        function: What a worker calls with the arguments: a plain function, even if the task is a coroutine function.
+        function: What a worker calls with the arguments; a coroutine function runs on the event loop.
     """
 
     name: str
     policy: Policy
     signature: TaskSignature
     function: Callable[..., Any]
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether it is a coroutine function."""
+        return iscoroutinefunction(self.function)
 
     @property
     def queue(self) -> str:

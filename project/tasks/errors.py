@@ -121,6 +121,16 @@ class TaskFailed(TaskError):  # noqa: N818
         super().__init__(f"Run {run_id} is {state}: {reason or 'no reason was recorded'}")
 
 
+class BlockingSend(TaskError, RuntimeError):  # noqa: N818 (it says what was done)
+    """A coroutine must not send a task as plain functions do: every other one would wait for the database with it."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__(
+            f"Sending task {task!r} waits for the database, and would hold up every coroutine here. Write "
+            "`await task.asend(…)`, or `await sync_to_async(…)(…)` around what else sends."
+        )
+
+
 class RunStateError(TaskError):
     """What was asked is not possible in the run's present state."""
 
@@ -144,6 +154,20 @@ class HardTimeLimitExceeded(TimeLimitExceeded):
         super().__init__(
             f"It did not end at its time limit of {time_limit.total_seconds():g} s, so its process was replaced: no "
             "exception reaches a thread in a blocking C call. Give such calls time-outs of their own."
+        )
+
+
+class EventLoopBlocked(TimeLimitExceeded):
+    """Recorded for a coroutine that kept the event loop of its process from going on, until that was replaced.
+
+    Args:
+        grace: For how long it may do that.
+    """
+
+    def __init__(self, grace: timedelta) -> None:
+        super().__init__(
+            f"It blocked the event loop for {grace.total_seconds():g} s, and with it every coroutine of its process, "
+            "so that was replaced. Await what waits, call blocking code by `asyncio.to_thread`, or write `def`."
         )
 
 

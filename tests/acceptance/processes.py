@@ -129,11 +129,11 @@ class Service:
         self._directory = directory
         self._started: list[Running] = []
 
-    def worker(self, *, processes: int = 1, threads: int = 2, queues: tuple[str, ...] = ()) -> Running:
-        """Start `rundramatiq` and wait until all its processes take messages."""
+    def worker(self, *more: str, processes: int = 1, threads: int = 2, queues: tuple[str, ...] = ()) -> Running:
+        """Start `rundramatiq`, with more options if there are any, and wait until all its processes take messages."""
         options = ["--processes", str(processes), "--threads", str(threads), "--skip-logging"]
         options += ["--queues", *queues] if queues else []
-        worker = self.manage("rundramatiq", *options)
+        worker = self.manage("rundramatiq", *options, *more)
         worker.wait_for("worker_ready", times=processes)
         return worker
 

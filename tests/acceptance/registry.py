@@ -20,6 +20,9 @@ class AcceptanceRegistry(TasksRegistry):
     brief = tasks.brief
     stuck = tasks.stuck
     stuck_fast = tasks.stuck_fast
+    sleep_async = tasks.sleep_async
+    linger_async = tasks.linger_async
+    block = tasks.block
     only_one = tasks.only_one
     break_thread = tasks.break_thread
 

@@ -3,6 +3,7 @@
 A test makes a `Diary` and starts its worker processes with `service.environment |= diary.environment`.
 """
 
+import asyncio
 import os
 import time
 from dataclasses import dataclass
@@ -50,6 +51,10 @@ class Diary:
     def allow(self, label: str) -> None:
         """Let tasks end that wait for the label."""
         (self.directory / f"{label}.go").touch()
+
+    def is_allowed(self, label: str) -> bool:
+        """Tell whether tasks that wait for the label may end."""
+        return (self.directory / f"{label}.go").exists()
 
     def wait_until_allowed(self, *labels: str) -> None:
         """Wait for one of the labels, in short steps, so that an interrupt can arrive between two."""
@@ -181,6 +186,34 @@ def stuck(*, label: str) -> None:
 @task("acceptance.stuck_fast", durable=False, max_retries=0, time_limit=timedelta(seconds=1))
 def stuck_fast(*, label: str) -> None:
     """Wait as `stuck` does, without a row."""
+    diary().write("began", label)
+    time.sleep(600)
+
+
+@task("acceptance.sleep_async", max_retries=0)
+async def sleep_async(*, number: int) -> int:
+    """Wait for a second, and occupy nobody."""
+    await asyncio.sleep(1)
+    return number
+
+
+@task("acceptance.linger_async", max_retries=0)
+async def linger_async(*, label: str) -> str:
+    """Begin, wait to be allowed to end, and end; tell which attempt that was."""
+    diary().write("began", label)
+    try:
+        while not diary().is_allowed(label):
+            await asyncio.sleep(0.02)
+    except BaseException as error:
+        diary().write("interrupted", type(error).__name__)
+        raise
+    diary().write("ended", label)
+    return f"attempt {_attempt()}"
+
+
+@task("acceptance.block", max_retries=0, queue="blocked")
+async def block(*, label: str) -> None:
+    """Block the event loop."""
     diary().write("began", label)
     time.sleep(600)
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from project.tasks.models import TaskRun
 from project.tasks.running.interrupts import Running, interrupts
+from project.tasks.running.progress import Progress
 from project.values.storable import storable
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class RunContext:
     run_id: UUID
     attempt: int
     _running: Running
+    _progress: Progress
 
     @property
     def remaining(self) -> timedelta:
@@ -44,8 +45,7 @@ class RunContext:
             fraction: 0 to 1.
             note: At most 200 characters.
         """
-        mine = TaskRun.objects.filter(id=self.run_id, attempts=self.attempt, state=TaskRun.State.RUNNING)
-        mine.update(progress=min(max(0.0, fraction), 1.0), progress_note=storable(note, 200))
+        self._progress.note(min(max(0.0, fraction), 1.0), storable(note, 200))
 
 
 _context: ContextVar[RunContext | None] = ContextVar("run_context", default=None)
@@ -69,19 +69,29 @@ def report_progress(fraction: float, note: str = "") -> None:
 
 
 @contextmanager
-def running_as(claim: Claim, *, time_limit: timedelta, give_up: Callable[[], object]) -> Iterator[None]:
+def running_as(
+    claim: Claim,
+    *,
+    time_limit: timedelta,
+    give_up: Callable[[], object],
+    progress: Progress | None = None,
+    **reached: Any,
+) -> Iterator[None]:
     """Make the claimed run the current one while the block runs, and let the block be interrupted.
 
     Args:
         claim: The run.
         time_limit: How long the block may run.
         give_up: Called right before the process is ended because the block does not end.
+        progress: Where it reports to.
+        reached: How a coroutine is reached: `throw` and `pulse` of `Running`.
 
     Raises:
         Interrupt: Whatever the block was interrupted with.
     """
-    with interrupts.allowed(str(claim.run_id), time_limit=time_limit, give_up=give_up) as running:
-        token = _context.set(RunContext(claim.run_id, claim.attempt, running))
+    with interrupts.allowed(str(claim.run_id), time_limit=time_limit, give_up=give_up, **reached) as running:
+        reports = progress or Progress(claim.run_id, claim.attempt)
+        token = _context.set(RunContext(claim.run_id, claim.attempt, running, reports))
         try:
             yield
         finally:

@@ -65,7 +65,7 @@ def reserve_connections(*, threads: int) -> None:
     waited for a connection in turn, neither would ever go on, and the process would be presumed dead.
 
     Args:
-        threads: How many runs it executes at once.
+        threads: How many of them are there for runs.
     """
     pool, needed = this_connection().own_pool, threads + THREADS_BESIDE_THE_WORK
     if pool.max_size < needed:

@@ -72,11 +72,11 @@ def execute(task: Declaration, delivery: MessageProxy) -> Any:
     message = message_of(delivery)
     if "attempt" not in message.options:
         return _run_fast(task, message)
-    return _run_durable(task, message, _take_claim(delivery))
+    return _run_durable(task, message, take_claim(delivery))
 
 
-def _take_claim(delivery: MessageProxy) -> Claim | None:
-    """Return the claim of a message that was claimed ahead; from now on it is the thread's to look after."""
+def take_claim(delivery: MessageProxy) -> Claim | None:
+    """Return the claim of a message that was claimed ahead; from now on it is the caller's to look after."""
     if not isinstance(delivery, Delivery):
         return None
     claim: Claim | None = delivery.claim
@@ -99,10 +99,11 @@ def _run_durable(task: Declaration, message: dramatiq.Message[Any], ahead: Claim
     finally:
         let_go(message.message_id)
     if claim is not None and task.policy.is_limited:
-        _let_next_start(limit_key_of(task, claim.arguments))
+        let_next_start(limit_key_of(task, claim.arguments))
 
 
-def _let_next_start(key: str) -> None:
+def let_next_start(key: str) -> None:
+    """Publish the next run that waits for a slot which a run has left."""
     # A success that is not written yet still has the slot.
     group_commit.flush()
     try:
@@ -119,9 +120,9 @@ def _run_fast(task: Declaration, message: dramatiq.Message[Any]) -> Any:
         structlog.contextvars.bound_contextvars(task=task.name, run_id=message.message_id),
         lent_connection(limit=task.policy.time_limit),
     ):
-        give_up = partial(_make_dead, message)
+        give_up = partial(make_dead, message)
         with interrupts.allowed(message.message_id, time_limit=task.policy.time_limit, give_up=give_up):
-            result = task.function(**_fitting(task, task.signature.named(message.args, message.kwargs)))
+            result = task.function(**fitting(task, task.signature.named(message.args, message.kwargs)))
         # There is no row to keep a result in, so only a pipeline has a use for it.
         return json.loads(task.signature.result_to_json(result)) if message.options.get("pipe_target") else None
 
@@ -138,24 +139,27 @@ def _run_claimed(task: Declaration, claim: Claim) -> None:
         except ClaimLost:
             log.warning("claim_lost", cure="another worker has this run now; this attempt's outcome is dropped")
         except BaseException as error:  # whatever a task raises is its outcome
-            _fail(task, claim, error)
+            note_failure(task, claim, error)
         else:
-            _succeed(task, claim, result)
+            note_success(task, claim, result)
 
 
 def _attempt(task: Declaration, claim: Claim) -> str:
     with lent_connection(limit=task.policy.time_limit):
-        arguments = _fitting(task, claim.arguments)
-        start = _start_in_time(claim.start)
+        arguments = fitting(task, claim.arguments)
+        start = start_in_time(claim.start)
         with running_as(claim, time_limit=task.policy.time_limit, give_up=partial(_give_up, task, claim)):
-            if start is not None and start.is_late:
-                raise NoStartFree("Its code would have begun too late to count as what was recorded.")
+            must_be_in_time(start)
             result = task.function(**arguments)
-        return _storable(task, result)
+        return storable(task, result)
 
 
-def _start_in_time(start: TakenStart | None) -> TakenStart | None:
-    """Return the start that a rate limit has counted for code that is about to begin."""
+def start_in_time(start: TakenStart | None) -> TakenStart | None:
+    """Return the start that a rate limit has counted for code that is about to begin.
+
+    Raises:
+        NoStartFree: If it came too late, and there is no other one.
+    """
     if start is None or not start.is_late:
         return start
     renewed = insist(lambda: renew_start(start))
@@ -164,16 +168,32 @@ def _start_in_time(start: TakenStart | None) -> TakenStart | None:
     return renewed
 
 
+def must_be_in_time(start: TakenStart | None) -> None:
+    """Check that the code which begins now is the start that a rate limit has counted.
+
+    Raises:
+        NoStartFree: If it begins too late.
+    """
+    if start is not None and start.is_late:
+        raise NoStartFree("Its code would have begun too late to count as what was recorded.")
+
+
 def _give_up(task: Declaration, claim: Claim) -> None:
     record_failure(claim, HardTimeLimitExceeded(task.policy.time_limit), policy=task.policy)
 
 
-def _make_dead(message: dramatiq.Message[Any]) -> None:
+def make_dead(message: dramatiq.Message[Any]) -> None:
+    """Make a message without a row dead whose task does not end."""
     log.error("message_dead", task=message.actor_name, run_id=message.message_id, reason="it does not end")
     broker().acks.add(message.queue_name, message.options["redis_message_id"], NACK)
 
 
-def _fitting(task: Declaration, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def fitting(task: Declaration, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored arguments as the task's function takes them.
+
+    Raises:
+        Misfit: If they do not fit this code.
+    """
     try:
         fitting = task.signature.from_json(arguments)
         return with_outcomes(task, fitting) if task.signature.outcomes else fitting
@@ -181,19 +201,26 @@ def _fitting(task: Declaration, arguments: Mapping[str, Any]) -> dict[str, Any]:
         raise Misfit(f"{error} It is tried again until a worker comes whose code they fit, or for an hour.") from error
 
 
-def _storable(task: Declaration, result: object) -> str:
+def storable(task: Declaration, result: object) -> str:
+    """Return what the task returned as JSON text.
+
+    Raises:
+        PermanentError: If that cannot be kept.
+    """
     try:
         return task.signature.result_to_json(result)
     except ValueError as error:
         raise PermanentError(f"What it returned cannot be kept: {error}") from error
 
 
-def _succeed(task: Declaration, claim: Claim, result: str) -> None:
+def note_success(task: Declaration, claim: Claim, result: str) -> None:
+    """Record that the attempt succeeded, and say so."""
     record_success(claim, result, policy=task.policy)
     log.info("run_succeeded", seconds=_age(claim))
 
 
-def _fail(task: Declaration, claim: Claim, error: BaseException) -> None:
+def note_failure(task: Declaration, claim: Claim, error: BaseException) -> None:
+    """Record that the attempt raised, and say what follows."""
     state = record_failure(claim, error, policy=task.policy)
     say = log.error if state == "dead" else log.warning
     say(f"run_{state}", error_type=type(error).__name__, error=message_in(error), seconds=_age(claim), exc_info=error)

@@ -1,8 +1,9 @@
 """Replaces a process in which a task goes on after its time limit, in a blocking C call that no exception reaches.
 
-Nothing but the end of the process ends such a task. So the process takes no more messages, lets its other runs end,
-tells the run what became of it, and ends; its supervisor starts another. What still runs when the time to shut down is
-over is released to be tried elsewhere, and counts no death: it is not to blame.
+The same goes for a coroutine that blocks the event loop of its process, and so every other one there. Nothing but the
+end of the process ends such a task. So the process takes no more messages, lets its other runs end, tells the run what
+became of it, and ends; its supervisor starts another. What still runs when the time to shut down is over, or shares the
+blocked loop, is released to be tried elsewhere, and counts no death: it is not to blame.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dramatiq.middleware import Middleware
 from project.tasks.models import TaskRun, Worker
 from project.tasks.running.database import insist
 from project.tasks.running.group_commit import group_commit
-from project.tasks.running.interrupts import interrupts
+from project.tasks.running.interrupts import Running, interrupts
 from project.tasks.running.this_worker import this_worker
 
 if TYPE_CHECKING:
@@ -67,8 +68,16 @@ class HardLimit(Middleware):
                 runs = [running.key for running in stuck]
                 log.critical("run_does_not_end", runs=runs, cure="this process drains, and is replaced")
                 os.kill(os.getpid(), signal.SIGHUP)
-            if stuck and broker.work.closed and broker.work.unfinished_tasks <= len(stuck):
+            if stuck and broker.work.closed and broker.work.unfinished_tasks <= _hopeless(stuck, broker):
                 end_process(broker)
+
+
+def _hopeless(stuck: list[Running], broker: ServiceBroker) -> int:
+    """Return how many runs will not end: those that are stuck, and those on an event loop that one of them blocks."""
+    in_threads = [running for running in stuck if running.pulse is None]
+    if any(running.pulse is not None and running.pulse.is_blocked for running in stuck):
+        return len(in_threads) + broker.work.on_loop()
+    return len(stuck)
 
 
 def end_process(broker: ServiceBroker) -> None:

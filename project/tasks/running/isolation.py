@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
-from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, connections
 from dramatiq.threading import Interrupt
 from psycopg.pq import TransactionStatus
@@ -20,11 +18,8 @@ from project.tasks.errors import PermanentError
 if TYPE_CHECKING:
     from project.database.base import DatabaseWrapper
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 #: The most that PostgreSQL takes for a time-out.
-_LONGEST_TIMEOUT = timedelta(milliseconds=2**31 - 1)
+LONGEST_TIMEOUT = timedelta(milliseconds=2**31 - 1)
 
 
 @contextmanager
@@ -41,12 +36,11 @@ def lent_connection(*, limit: timedelta) -> Iterator[None]:
         PermanentError: If the task returned and left a transaction open that has changed something.
     """
     lent = this_connection()
-    milliseconds = int(min(limit, _LONGEST_TIMEOUT) / timedelta(milliseconds=1))
-    lent.session = Session((("statement_timeout", str(milliseconds)),), is_lent=True)
+    lent.session = lent_session(limit=limit)
     is_interrupted = False
     try:
         yield
-        _must_be_committed(lent)
+        must_be_committed(lent)
     except Interrupt:
         is_interrupted = True
         raise
@@ -54,34 +48,22 @@ def lent_connection(*, limit: timedelta) -> Iterator[None]:
         _take_back(lent, is_interrupted=is_interrupted)
 
 
-def giving_back(fn: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Return a coroutine function that gives back, as it was, the connection that database code of coroutines uses.
+def lent_session(*, limit: timedelta) -> Session:
+    """Return how a session is set that is lent to a task.
 
-    All coroutines of a process share one, in a thread of its own, so that it is put right only between their calls.
+    Args:
+        limit: The database ends each of the task's statements after this long.
     """
-
-    @wraps(fn)
-    async def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return await fn(*args, **kwargs)
-        finally:
-            await sync_to_async(_give_back)()
-
-    return run
+    milliseconds = int(min(limit, LONGEST_TIMEOUT) / timedelta(milliseconds=1))
+    return Session((("statement_timeout", str(milliseconds)),), is_lent=True)
 
 
-def _give_back() -> None:
-    shared = this_connection()
-    if shared.in_atomic_block:
-        return
-    if not shared.session.is_lent:
-        # The first time, nobody knew yet that it would be lent.
-        shared.session = Session(is_lent=True)
-        shared.discard()
-    shared.close()
+def must_be_committed(lent: DatabaseWrapper) -> None:
+    """Check that a task has left no transaction open on its connection that has changed something.
 
-
-def _must_be_committed(lent: DatabaseWrapper) -> None:
+    Raises:
+        PermanentError: If it has.
+    """
     if lent.connection is None or lent.connection.info.transaction_status == TransactionStatus.IDLE:
         return
     if lent.connection.info.transaction_status == TransactionStatus.INTRANS:

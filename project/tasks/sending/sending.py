@@ -13,10 +13,11 @@ from django.utils import timezone
 from project.broker.outgoing import make_message
 from project.broker.service import broker
 from project.tasks.declaration import Call, declaration_of
-from project.tasks.errors import TaskArgumentError, UnknownTaskError
+from project.tasks.errors import BlockingSend, TaskArgumentError, UnknownTaskError
 from project.tasks.models import TaskRun
 from project.tasks.sending.cause import Cause, current_cause
 from project.tasks.sending.expiry import LAST_START, last_starts
+from project.tasks.sending.in_task import is_on_event_loop
 from project.tasks.sending.insert import NewRun, insert_runs, insert_unless_unfinished
 from project.tasks.sending.message import Message
 from project.tasks.sending.options import Options
@@ -47,7 +48,10 @@ def send_runs(
     Raises:
         ValueError: If the options or the calls cannot go together.
         IntegrityError: If the run id of the options exists.
+        BlockingSend: If a coroutine would wait for the database.
     """
+    if calls and calls[0].task.durable and is_on_event_loop():
+        raise BlockingSend(calls[0].task.name)
     if options.run_id is not None and len(calls) != 1:
         raise ValueError("A run id names one run: send one call.")
     if all(call.task.durable for call in calls):

@@ -10,6 +10,7 @@ from dramatiq.middleware import Middleware
 from dramatiq.worker import Worker as DramatiqWorker
 
 from project.broker.broker import ServiceBroker
+from project.tasks.loop.event_loop import event_loop_of
 from project.tasks.models import Worker
 from project.tasks.running.database import insist, reserve_connections, stopping
 from project.tasks.running.group_commit import group_commit
@@ -59,7 +60,7 @@ class WorkerProcess(Middleware):
             self._upkeep.stop()
 
     def _sign_on(self, broker: ServiceBroker, worker: DramatiqWorker) -> None:
-        reserve_connections(threads=worker.worker_threads)
+        reserve_connections(threads=worker.worker_threads + event_loop_of(broker).threads)
         queues = assign_queues(broker, worker, role=self.role)
         upkeep = UpkeepThreads(kind=Worker.Kind.WORKER, queues=queues, threads=worker.worker_threads)
 

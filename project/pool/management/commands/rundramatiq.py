@@ -6,6 +6,7 @@ all the others, and what happens to them when the master dies, which is nothing,
 
 import os
 import sys
+from argparse import ArgumentTypeError
 from typing import Any
 
 from django.conf import settings
@@ -30,6 +31,12 @@ class Command(StockCommand):  # type: ignore[misc]  # django-dramatiq has no typ
         )
         parser.add_argument(
             "--max-memory", type=int, default=0, help="Replace a process, drained, above so many MiB; 0: never"
+        )
+        parser.add_argument(
+            "--async-concurrency",
+            type=_above_0,
+            default=settings.ASYNC_CONCURRENCY,
+            help="Async tasks that each process runs at once, beside its threads (%(default)s)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -68,6 +75,7 @@ class Command(StockCommand):  # type: ignore[misc]  # django-dramatiq has no typ
             "--max-runs": options["max_runs"],
             "--max-memory": options["max_memory"],
             "--threads": options["threads"],
+            "--async-concurrency": options["async_concurrency"],
             "--worker-shutdown-timeout": options["worker_shutdown_timeout"],
         }
         flags = ["-v"] * (options["verbosity"] - 1) + ["--skip-logging"] * options["skip_logging"]
@@ -80,6 +88,13 @@ class Command(StockCommand):  # type: ignore[misc]  # django-dramatiq has no typ
             *options["path"],
             *queues,
         ]
+
+
+def _above_0(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ArgumentTypeError("at least 1")
+    return number
 
 
 def _given(options: dict[str, Any]) -> list[str]:
