@@ -1,7 +1,7 @@
 """Runs, queues and workers over HTTP.
 
-Everybody sees their own runs; staff who may view runs in the admin see all of them, and those who may change them
-repair them.
+Everybody sees and cancels their own runs; staff who may view runs in the admin see all of them, and those who may
+change them repair them.
 Mount the router with the authentication of the service, and call `answer_task_errors`.
 """
 
@@ -15,7 +15,7 @@ from ninja import NinjaAPI, Query, Router, Status
 from ninja.errors import HttpError, ValidationError
 
 from project.desk.overview import QueueNow, living_workers, queues_now
-from project.desk.own_runs import find_own_run
+from project.desk.own_runs import find_own_run, runs_caused_by
 from project.desk.permissions import may_look, may_repair
 from project.desk.schemas import (
     PauseBody,
@@ -25,9 +25,11 @@ from project.desk.schemas import (
     RunOut,
     RunPage,
     RunQuery,
+    Wait,
     Why,
     WorkerOut,
 )
+from project.desk.waiting import wait_for_end
 from project.tasks.errors import RunStateError, TaskArgumentError, UnknownTaskError
 from project.tasks.models import TaskRun, Worker
 from project.tasks.repair import operations
@@ -42,11 +44,14 @@ _REPAIRING = refusals(400, 401, 403, 404, 409, 422)
 
 @router.get("", response={200: RunPage, **_READING}, operation_id="list_tasks")
 def list_tasks(request: HttpRequest, query: Query[RunQuery]) -> dict[str, object]:
-    """List runs, newest first; for staff."""
-    _reader(request)
+    """List your runs, newest first; for staff who may view runs everybody's, unless they ask for their `own`."""
     _refuse_unknown(request.GET)
-    runs = TaskRun.objects.filter(id__lt=query.before) if query.before else None
-    page = list(query.filter().newest(query.limit + 1, runs=runs))
+    is_for_all = may_look(request.user) and not query.own
+    runs = TaskRun.objects.order_by() if is_for_all else runs_caused_by(cast("int", request.user.pk))
+    runs = runs.filter(id__lt=query.before) if query.before else runs
+    most = query.limit + 1
+    chosen = query.filter()
+    page = list(chosen.newest(most, runs=runs) if is_for_all else chosen.matching(runs).order_by("-id")[:most])
     return {"tasks": page[: query.limit], "next": page[query.limit - 1].id if len(page) > query.limit else None}
 
 
@@ -83,9 +88,16 @@ def list_workers(request: HttpRequest) -> list[Worker]:
 
 
 @router.get("/{run_id}", response={200: RunOut, **refusals(401, 404, 422)}, operation_id="get_task")
-def get_task(request: HttpRequest, run_id: UUID) -> TaskRun:
-    """Return how a run stands: yours, or the one that was there when you asked; for staff who may view runs, any."""
-    return _visible_run(request, run_id)
+def get_task(request: HttpRequest, response: HttpResponse, run_id: UUID, query: Query[Wait]) -> TaskRun:
+    """Return how a run stands: yours, or the one that was there when you asked; for staff who may view runs, any.
+
+    With `wait` it is answered as soon as the run has ended, or when so many seconds are over. When too many wait
+    already, the answer comes at once, and `Retry-After` says when to ask again.
+    """
+    run, was_waited_for = wait_for_end(lambda: _visible_run(request, run_id), seconds=query.wait)
+    if not was_waited_for:
+        response["Retry-After"] = "1"
+    return run
 
 
 @router.get(
@@ -106,8 +118,9 @@ def retry(request: HttpRequest, run_id: UUID, body: RetryBody) -> Status[TaskRun
 
 @router.post("/{run_id}/cancel", response={202: RunOut, **_REPAIRING}, operation_id="cancel_task")
 def cancel(request: HttpRequest, run_id: UUID, body: Why) -> Status[TaskRun]:
-    """Keep a waiting run from starting, or stop a running one."""
-    return Status(202, operations.cancel(run_id, by=_operator(request), reason=body.reason))
+    """Keep a waiting run of yours from starting, or stop a running one; for staff who may change runs, anybody's."""
+    by = _operator(request) if _is_not_theirs(request, run_id) else Operator(request.user.get_username(), "api")
+    return Status(202, operations.cancel(run_id, by=by, reason=body.reason))
 
 
 @router.post("/{run_id}/discard", response={200: RunOut, **_REPAIRING}, operation_id="discard_task")
@@ -128,6 +141,21 @@ def _visible_run(request: HttpRequest, run_id: UUID) -> TaskRun:
     if may_look(request.user):
         return TaskRun.objects.get(id=run_id)
     return find_own_run(run_id, user_id=cast("int", request.user.pk))
+
+
+def _is_not_theirs(request: HttpRequest, run_id: UUID) -> bool:
+    """Tell whether a run is somebody else's, to staff who may know that.
+
+    Raises:
+        TaskRun.DoesNotExist: To everybody else.
+    """
+    try:
+        find_own_run(run_id, user_id=cast("int", request.user.pk))
+    except TaskRun.DoesNotExist:
+        if not request.user.is_staff:
+            raise
+        return True
+    return False
 
 
 def _reader(request: HttpRequest) -> None:

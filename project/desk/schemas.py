@@ -1,12 +1,13 @@
 """What goes in and out of the tasks' HTTP API."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from project.desk.waiting import LONGEST_WAIT
 from project.tasks.models import TaskRun
 from project.tasks.repair.filters import RunFilter
 from project.values.fields import Body, Instant, NoNul
@@ -90,12 +91,22 @@ class RunQuery(RunFilter):
 
     model_config = ConfigDict(extra="ignore")
 
+    own: Annotated[bool, Field(description="List your own runs alone, also to staff.")] = False
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     before: Annotated[UUID | None, Field(description="The `next` of the page before this one.")] = None
 
     def filter(self) -> RunFilter:
         """Return the filter without the page."""
-        return RunFilter(**self.model_dump(exclude={"limit", "before"}))
+        return RunFilter(**self.model_dump(exclude={"limit", "before", "own"}))
+
+
+class Wait(BaseModel):
+    """How long to wait for a run."""
+
+    wait: Annotated[
+        float,
+        Field(ge=0, le=LONGEST_WAIT / timedelta(seconds=1), description="Seconds to wait until the run has ended."),
+    ] = 0
 
 
 class RunPage(Schema):

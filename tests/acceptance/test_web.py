@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import time
@@ -13,10 +14,14 @@ from contextlib import ExitStack, contextmanager
 import psutil
 import psycopg
 from django.db import connection
+from django.utils import timezone
 
+from project.environment import environment
+from project.tasks.models import TaskRun
 from tests.acceptance.processes import Running, Service
 from tests.eventually import eventually
 from tests.people import a_user
+from tests.runs import a_run
 from users.tokens import create_access_token
 
 MANY = 200
@@ -35,6 +40,17 @@ def client(web: Running, said: bytes, *, buffer: int = 0) -> socket.socket:
     made.connect(("127.0.0.1", port(web)))
     made.sendall(said)
     return made
+
+
+def http_answer(asked: socket.socket) -> str:
+    """Read the answer to what was asked on a connection."""
+    response = http.client.HTTPResponse(asked)
+    response.begin()
+    return response.read().decode()
+
+
+def every(number: int, ready: list[socket.socket]) -> list[socket.socket]:
+    return ready if len(ready) == number else []
 
 
 def seconds_of(url: str, token: str = "") -> float:
@@ -74,6 +90,21 @@ def test_clients_that_hang_keep_nobody_else_waiting(service: Service) -> None:
             # Answering 200 at once takes its time; after that they only hang.
             eventually(lambda: seconds_of(f"{web.url}/livez") < 1, timeout=20)
             assert min(seconds_of(f"{web.url}/v1/users/me", token) for _ in range(3)) < 1, said
+
+
+def test_a_hundred_who_wait_for_a_run_slow_nobody(service: Service) -> None:
+    web, ada = service.web(), a_user()
+    token, run = create_access_token(user_id=ada.pk), a_run("running", user=ada)
+    asked = f"GET /v1/tasks/{run.id}?wait=30 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
+    with ExitStack() as stack:
+        waiting = [stack.enter_context(client(web, asked.encode())) for _ in range(100)]
+        seats = environment.web_threads // 2
+        answered = eventually(lambda: every(100 - seats, select.select(waiting, [], [], 0)[0]), timeout=20)
+        still = [one for one in waiting if one not in answered]
+        assert all("running" in http_answer(one) for one in answered)
+        assert min(seconds_of(f"{web.url}/v1/users/me", token) for _ in range(3)) < 1
+        TaskRun.objects.filter(id=run.id).update(state="succeeded", result=7, finished_at=timezone.now())
+        assert all("succeeded" in http_answer(one) for one in still)
 
 
 def test_a_process_that_dies_is_replaced_and_nothing_outlives_a_server_that_is_killed(service: Service) -> None:
