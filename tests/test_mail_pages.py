@@ -50,6 +50,11 @@ def test_a_mail_runs_nothing_on_the_page() -> None:
         assert "&lt;script&gt;alert(1)" in page
 
 
+def test_the_admin_leads_to_the_mails_whoever_may_read_them() -> None:
+    assert 'href="/admin/mail/"' in signed_in("view_user").get("/admin/").content.decode()
+    assert 'href="/admin/mail/"' not in signed_in("view_todo").get("/admin/").content.decode()
+
+
 def test_mails_are_for_staff_who_may_view_users() -> None:
     name = a_mail()
     for address in ("/admin/mail/", f"/admin/mail/{name}/"):

@@ -169,6 +169,11 @@ def _greeting(port: int) -> list[str]:
     return [
         f"The service answers at {address}/docs (API) and {address}/admin/ (admin).",
         *([people] if project.environment.environment.environment == "development" else []),
+        *(
+            []
+            if project.environment.environment.email_host
+            else [f"Mails become files: read them at {address}/admin/mail/."]
+        ),
         "Ctrl-C stops everything.",
     ]
 
