@@ -135,7 +135,8 @@ class TaskRun(models.Model):
                 name="run_ended_by_queue",
                 condition=Q(state__in=("succeeded", "dead", "cancelled", "expired", "discarded")),
             ),
-            models.Index(fields=["-finished_at"], name="run_ended_lately", condition=Q(finished_at__isnull=False)),
+            # Ascending, so that new entries come last, where PostgreSQL fills pages: it is half as large then.
+            models.Index(fields=["finished_at"], name="run_ended_at", condition=Q(finished_at__isnull=False)),
             models.Index(
                 fields=["run_after"],
                 name="run_to_publish",
