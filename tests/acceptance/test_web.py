@@ -92,8 +92,7 @@ def test_clients_that_hang_keep_nobody_else_waiting(service: Service) -> None:
 
 
 def test_a_hundred_who_wait_for_a_run_slow_nobody(service: Service) -> None:
-    service.environment["WEB_THREADS"] = "8"
-    web, ada = service.web(), a_user()
+    web, ada = service.web(threads=8), a_user()
     token, run = create_access_token(user_id=ada.pk), a_run("running", user=ada)
     asked = f"GET /v1/tasks/{run.id}?wait=30 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
     with ExitStack() as stack:
