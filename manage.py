@@ -20,6 +20,11 @@ def main() -> None:
             from project.up.command import main as up  # noqa: PLC0415
 
             up(sys.argv[2:])
+        if sys.argv[1:2] == ["rundramatiq"]:
+            # Becomes the supervisor of processes that load Django themselves.
+            from project.pool.management.commands.rundramatiq import Command  # noqa: PLC0415
+
+            Command().run_from_argv(sys.argv)
         with loading():
             django.setup()
         execute_from_command_line(sys.argv)

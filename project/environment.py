@@ -24,12 +24,7 @@ Names = Annotated[list[str], NoDecode]
 class Stage(BaseSettings):
     """The one variable that decides how the others are read."""
 
-    model_config = SettingsConfigDict(
-        extra="ignore",
-        env_ignore_empty=True,
-        frozen=True,
-        hide_input_in_errors=True,
-    )
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
 
     environment: Literal["development", "test", "production"] = Field(
         default="development",
@@ -82,10 +77,7 @@ class Environment(MailVariables, Stage):
         pattern=r"^[1-9]\d{0,6}/(second|minute|hour|day)$",
         description="Failed sign-ins allowed per account, from all clients together that have not signed in to it yet.",
     )
-    secure_ssl_redirect: bool = Field(
-        default=True,
-        description="Redirect HTTP to HTTPS in production.",
-    )
+    secure_ssl_redirect: bool = Field(default=True, description="Redirect HTTP to HTTPS in production.")
     hsts_seconds: int = Field(
         default=3600,
         ge=0,
@@ -195,6 +187,11 @@ class Environment(MailVariables, Stage):
     def is_production(self) -> bool:
         """Whether real people depend on this process."""
         return self.environment == "production"
+
+    @property
+    def logs_are_json(self) -> bool:
+        """Whether log lines are JSON."""
+        return self.log_format == "json" or (self.log_format == "auto" and self.is_production)
 
 
 class ProductionEnvironment(Environment):

@@ -169,8 +169,7 @@ TIME_ZONE = environment.time_zone
 
 # --- Logs ---
 configure_structlog()
-LOGS_ARE_JSON = environment.log_format == "json" or (environment.log_format == "auto" and environment.is_production)
-LOGGING = logging_config(json=LOGS_ARE_JSON, level=environment.log_level)
+LOGGING = logging_config(json=environment.logs_are_json, level=environment.log_level)
 
 # --- Readiness: each is called in turn and raises NotReadyError with the reason ---
 READINESS_PROBES = [

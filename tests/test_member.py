@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from dramatiq.middleware import Middleware
 from dramatiq.worker import Worker as DramatiqWorker
 
 from project.broker.broker import ServiceBroker
@@ -23,6 +24,7 @@ from project.pool.protocol import (
     Reader,
     Ready,
     ReplaceMe,
+    RunFork,
     format_line,
     parse_from_worker,
 )
@@ -95,6 +97,24 @@ def test_a_process_asks_once_to_be_replaced_when_it_has_handled_enough(
     assert supervisor.hears_nothing()
     handle(process, broker, messages=5)
     assert supervisor.hears() == [ReplaceMe()]
+
+
+def serve() -> None:
+    """What some middleware wants to have run in a process of its own."""
+
+
+class Serving(Middleware):
+    @property
+    def forks(self) -> list[Any]:
+        return [serve]
+
+
+def test_a_process_names_the_functions_that_middleware_wants_to_have_run(
+    supervisor: Supervisor, middleware: list[Any]
+) -> None:
+    middleware.append(Serving())
+    join_pool(supervisor.connection, only_last_chances=False, max_runs=0, max_memory=0)
+    assert supervisor.hears() == [RunFork(f"{__name__}:serve")]
 
 
 @pytest.mark.parametrize(("max_memory", "answer"), [(1, [ReplaceMe()]), (1_000_000, None), (0, None)])

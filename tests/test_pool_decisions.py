@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,13 @@ def start(children: list[Child], heard: Heard) -> Start:
         for child in children:
             child.start()
         none = LastChanceChildren(CANNOT_START, output=heard.output, most=0)
-        return Pool(children, last_chances=none, shutdown_timeout=10)
+
+        @cache
+        def fork(_function: str) -> Child:
+            children.append(Child(command(READY_WITHOUT_NAMES, "stay()"), output=heard.output))
+            return children[-1]
+
+        return Pool(children, last_chances=none, shutdown_timeout=10, fork=fork)
 
     return start
 
@@ -101,6 +108,16 @@ def test_a_pool_whose_processes_never_worked_gives_up_with_their_exit_code(start
 def test_a_pool_in_which_only_a_fork_function_works_gives_up_too(start: Start, children: list[Child]) -> None:
     pool = start(command(READY_WITHOUT_NAMES, "stay()"), command("sys.exit(7)"))
     assert eventually(pool.watch_once, every=0)
+
+
+def test_a_function_that_every_process_names_gets_one_process_of_its_own(start: Start, children: list[Child]) -> None:
+    naming = command("say('fork some.module:function')", READY, "stay()")
+    pool = start(naming, naming)
+    watch_until(pool, lambda: len(children) == 3 and all(child.is_ready for child in children))
+    kill(children[0])
+    killed = kill(children[2])
+    watch_until(pool, lambda: children[2].pid != killed and all(child.is_ready for child in children))
+    assert len(children) == 3
 
 
 def test_a_process_that_is_killed_before_it_worked_is_started_again(start: Start, children: list[Child]) -> None:

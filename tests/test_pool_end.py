@@ -30,7 +30,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     def run(*does: str, shutdown_timeout: float = 10) -> int:
         children.append(Child(command(*does), output=2))
         none = LastChanceChildren([], output=2, most=0)
-        return Pool(children, last_chances=none, shutdown_timeout=shutdown_timeout).run()
+        pool = Pool(children, last_chances=none, shutdown_timeout=shutdown_timeout, fork=lambda _: children[0])
+        return pool.run()
 
     with ended_afterwards(lambda: children):
         yield run

@@ -20,6 +20,7 @@ from project.pool.protocol import (
     Reader,
     Ready,
     ReplaceMe,
+    RunFork,
     UnknownLineError,
     format_line,
     parse_from_supervisor,
@@ -35,6 +36,7 @@ FROM_WORKER: dict[str, FromWorker] = {
     "replace me": ReplaceMe(),
     "last chances": LastChancesWait(),
     f"buried {WRITTEN}": Freed(NAMES),
+    "fork some.module:function": RunFork("some.module:function"),
 }
 MALFORMED = [
     "",
@@ -51,6 +53,9 @@ MALFORMED = [
     f"ready {WRITTEN}{'x' * LONGEST_LINE}",
     f"buried{WRITTEN}",
     "buried",
+    "fork",
+    "fork some.module",
+    "fork some.module:function --option",
     "replace",
     "replace me now",
     "last  chances",

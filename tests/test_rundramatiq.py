@@ -1,16 +1,15 @@
 """Our `rundramatiq` in the place of django-dramatiq's."""
 
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.core.management import call_command, get_commands
-from dramatiq.broker import get_broker
-from dramatiq.middleware import Middleware
 
 from project.pool.management.commands.rundramatiq import Command
+from project.pool.worker_checks import discover_modules
 from project.pool.worker_process import parse
 
 
@@ -20,29 +19,12 @@ def command_line(*arguments: str) -> str:
     return " ".join(command.supervisor_command(options))
 
 
-def serve() -> None:
-    """What some middleware wants to have run in a process of its own."""
-
-
-class Serving(Middleware):
-    @property
-    def forks(self) -> list[Any]:
-        return [serve]
-
-
-@pytest.fixture
-def serving() -> Iterator[None]:
-    get_broker().middleware.append(Serving())
-    yield
-    get_broker().middleware.pop()
-
-
 def test_it_is_ours() -> None:
     assert get_commands()["rundramatiq"] == "project.pool"
 
 
 def test_workers_of_the_service_know_no_task_of_the_drill() -> None:
-    modules = Command().discover_tasks_modules()
+    modules = discover_modules()
     assert "todo.tasks" in modules
     assert "project.drill.tasks" not in modules
 
@@ -59,7 +41,6 @@ def test_the_supervisor_gets_what_concerns_the_pool_and_each_worker_the_rest() -
     assert "--worker-shutdown-timeout 50000 --skip-logging" in worker
     assert worker.endswith("--path . --queues a b")
     assert "-m project.pool.worker_process " in worker
-    assert "todo.tasks" in worker
 
 
 def test_a_supervisor_of_an_earlier_release_can_start_a_process_of_this_one() -> None:
@@ -69,10 +50,15 @@ def test_a_supervisor_of_an_earlier_release_can_start_a_process_of_this_one() ->
     assert (ours.alone, options.threads, options.modules) == (True, 1, ["todo.tasks"])
 
 
-def test_functions_that_middleware_or_an_option_names_get_processes_of_their_own(serving: None) -> None:
+def test_functions_that_an_option_names_get_processes_of_their_own() -> None:
     supervisor, _, _ = command_line("--fork-function", "some.module:function").partition(" -- ")
     assert "--fork-function some.module:function" in supervisor
-    assert "--fork-function tests.test_rundramatiq:serve" in supervisor
+
+
+def test_a_pool_is_started_without_loading_what_only_its_processes_need() -> None:
+    loads = "import project.pool.management.commands.rundramatiq, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", loads], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"dramatiq", "psycopg", "redis", "structlog", "project.settings", "project.tasks.models"} & set(loaded)
 
 
 def test_a_second_pool_with_the_same_pid_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

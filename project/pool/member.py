@@ -19,7 +19,7 @@ from project.broker.addresses import lost_connections
 from project.broker.dramatiq_internals import consumed_queues
 from project.pool.connection import SupervisorConnection
 from project.pool.last_chances import LeaveWhenIdle, ReportLastChances
-from project.pool.protocol import Freed, FreeRunsOf, Names, Ready, ReplaceMe
+from project.pool.protocol import Freed, FreeRunsOf, Names, Ready, ReplaceMe, RunFork
 from project.tasks.loop.event_loop import event_loop_of
 from project.tasks.running.database import insist
 from project.tasks.running.this_worker import this_worker
@@ -63,7 +63,15 @@ def join_pool(
         event_loop_of(broker).places = 0 if only_last_chances else async_concurrency or 0
     broker.add_middleware(LeaveWhenIdle() if only_last_chances else ReportLastChances(connection))
     broker.add_middleware(Member(connection, max_runs=max_runs, max_memory=max_memory))
+    for function in forks_of_middleware():
+        connection.say(RunFork(function))
     return broker
+
+
+def forks_of_middleware() -> list[str]:
+    """Name the functions that middleware wants to have run in processes of their own."""
+    functions = [function for middleware in get_broker().middleware for function in middleware.forks]
+    return [f"{function.__module__}:{function.__name__}" for function in functions]
 
 
 class Member(Middleware):

@@ -7,6 +7,7 @@
 | worker | `replace me`            | It has reached a limit: it should be drained, and another started in its place.  |
 | worker | `last chances`          | Runs on their last chance wait for a process of their own; said again and again. |
 | worker | `buried WORKER/BROKER`  | What that dead process held is free.                                             |
+| worker | `fork MODULE:FUNCTION`  | That function wants a process of its own, one in the pool; said by each worker.  |
 | pool   | `bury WORKER/BROKER`    | That process is dead for certain: free what it held.                             |
 
 Nothing else travels here. A worker process is drained by SIGHUP, or by the end of the connection.
@@ -18,6 +19,7 @@ ignored.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
@@ -73,13 +75,24 @@ class Freed:
 
 
 @dataclass(frozen=True)
+class RunFork:
+    """Some middleware wants a function to be run in a process of its own, one in the pool.
+
+    Args:
+        function: Its name, as in `module:function`.
+    """
+
+    function: str
+
+
+@dataclass(frozen=True)
 class FreeRunsOf:
     """A process is dead for certain, and what it held has to be freed."""
 
     names: Names
 
 
-FromWorker: TypeAlias = Ready | ReplaceMe | LastChancesWait | Freed
+FromWorker: TypeAlias = Ready | ReplaceMe | LastChancesWait | Freed | RunFork
 FromSupervisor: TypeAlias = FreeRunsOf
 M = TypeVar("M")
 
@@ -122,6 +135,8 @@ def parse_from_worker(line: bytes) -> FromWorker:
             return LastChancesWait()
         case [b"buried", names]:
             return Freed(_parse_names(names, line=line))
+        case [b"fork", function] if re.fullmatch(rb"[\w.]+:\w+", function):
+            return RunFork(function.decode())
     raise UnknownLineError(line)
 
 
@@ -177,16 +192,16 @@ class Reader(Generic[M]):
 
 def _words(message: FromWorker | FromSupervisor) -> str:
     match message:
-        case Ready(names=None):
-            return "ready"
         case Ready(names=names):
-            return f"ready {names}"
+            return f"ready {names}" if names else "ready"
         case ReplaceMe():
             return "replace me"
         case LastChancesWait():
             return "last chances"
         case Freed(names=names):
             return f"buried {names}"
+        case RunFork(function=function):
+            return f"fork {function}"
         case FreeRunsOf(names=names):
             return f"bury {names}"
 

@@ -18,15 +18,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from types import FrameType
 
 from project.pool.child import Child
 from project.pool.last_chance_children import LastChanceChildren
 from project.pool.log_format import EventFormatter
-from project.pool.protocol import Freed, FreeRunsOf, LastChancesWait, Names
+from project.pool.protocol import Freed, FreeRunsOf, LastChancesWait, Names, RunFork
 
 log = logging.getLogger("project.pool.supervisor")
 
@@ -50,11 +51,20 @@ class Pool:
         children: The processes; not started yet.
         last_chances: Those that run what is on its last chance.
         shutdown_timeout: Seconds that running tasks are given to end.
+        fork: Returns the process of a function that some middleware wants to have run in one, always the same.
     """
 
-    def __init__(self, children: Sequence[Child], *, last_chances: LastChanceChildren, shutdown_timeout: float) -> None:
-        self._children = children
+    def __init__(
+        self,
+        children: Sequence[Child],
+        *,
+        last_chances: LastChanceChildren,
+        shutdown_timeout: float,
+        fork: Callable[[str], Child],
+    ) -> None:
+        self._children = list(children)
         self._last_chances = last_chances
+        self._fork = fork
         self._shutdown_timeout = shutdown_timeout
         self._to_replace: list[Child] = []
         self._stop_requests = 0
@@ -110,6 +120,14 @@ class Pool:
                     self._last_chances.start_another()
                 case Freed(names=names):
                     self._dead.pop(names, None)
+                case RunFork(function=function):
+                    self._run_fork(function)
+
+    def _run_fork(self, function: str) -> None:
+        child = self._fork(function)
+        if child not in self._children:
+            child.start()
+            self._children.append(child)
 
     def _look_after_last_chances(self) -> None:
         for child in self._last_chances.living:
@@ -190,11 +208,13 @@ def main(arguments: Sequence[str]) -> int:
     handler = logging.StreamHandler(os.fdopen(os.dup(output), "w"))
     handler.setFormatter(EventFormatter(as_json=options.json_logs))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    fork = cache(lambda function: Child([*worker, "--run-fork", function], output=output))
     children = [Child(worker, output=output) for _ in range(options.processes)]
-    children += [Child([*worker, "--run-fork", function], output=output) for function in options.fork_function]
+    children += map(fork, options.fork_function)
     last_chances = LastChanceChildren([*worker, "--alone"], output=output, most=options.processes)
     try:
-        return Pool(children, last_chances=last_chances, shutdown_timeout=options.shutdown_timeout / 1000).run()
+        seconds = options.shutdown_timeout / 1000
+        return Pool(children, last_chances=last_chances, shutdown_timeout=seconds, fork=fork).run()
     finally:
         if options.pid_file:
             with contextlib.suppress(FileNotFoundError):

@@ -77,7 +77,9 @@ def _start_worker(ours: argparse.Namespace, options: argparse.Namespace, connect
         with loading():
             import_module("django_dramatiq.setup")  # sets Django up, without which models cannot be imported
             from project.pool.member import join_pool  # noqa: PLC0415
+            from project.pool.worker_checks import check_worker, discover_modules  # noqa: PLC0415
 
+        check_worker()
         broker = join_pool(
             connection,
             only_last_chances=ours.alone,
@@ -86,7 +88,8 @@ def _start_worker(ours: argparse.Namespace, options: argparse.Namespace, connect
             async_concurrency=ours.async_concurrency,
         )
         broker.emit_after("process_boot")
-        for module in options.modules:
+        # A supervisor of an earlier release names the modules.
+        for module in options.modules or discover_modules():
             import_module(module)
         worker = Worker(broker, queues=options.queues, worker_threads=options.threads)
         worker.start()
