@@ -1,6 +1,8 @@
 """The drill: how it judges, where it refuses, and a small one."""
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,6 +14,7 @@ from project.drill.executions import Execution
 from project.drill.options import Options, add_arguments
 from project.drill.outages import Outage
 from project.drill.report import Evidence, Report, report
+from project.tasks.policy import Policy
 
 RUN = uuid4()
 
@@ -27,6 +30,7 @@ def judge(
     outages: tuple[Outage, ...] = (),
     unsettled: int = 0,
     end: tuple[str, int] | None = ("succeeded", 0),
+    limited: Mapping[str, Policy] = {},
 ) -> Report:
     evidence = Evidence(
         ends={RUN: end} if end else {},
@@ -37,6 +41,7 @@ def judge(
         unsettled=unsettled,
         chaos={},
         most_deaths=3,
+        limited=limited,
     )
     return report(evidence)
 
@@ -95,6 +100,20 @@ def test_while_a_server_is_out_nobody_can_rescue() -> None:
 
 def test_a_batch_that_is_never_settled_breaks_a_promise() -> None:
     assert judge(execution(1, 10, 11), unsettled=2).broken_promises() == ["2 batches were never settled"]
+
+
+@pytest.mark.parametrize(("starts", "over"), [((0, 0, 1, 1), 0), ((0, 0, 0.9, 1), 1), ((0, 0.5, 0.9, 1.2), 2)])
+def test_starts_that_share_a_window_with_too_many_others_exceed_a_rate(starts: tuple[float, ...], over: int) -> None:
+    executions = [replace(execution(1, 10, 11, run_id=uuid4()), task="t", started=started) for started in starts]
+    assert judge(*executions, limited={"t": Policy(rate_limit="2/second")}).over_limit == over
+
+
+@pytest.mark.parametrize(("keys", "over"), [("aba", 0), ("aaa", 1), ("bbb", 1)])
+def test_executions_of_one_key_beside_too_many_others_exceed_its_slots(keys: str, over: int) -> None:
+    executions = [replace(execution(1, 10 + n, 15, run_id=uuid4()), task="t", key=key) for n, key in enumerate(keys)]
+    verdict = judge(*executions, limited={"t": Policy(max_concurrency=2)})
+    assert verdict.over_limit == over
+    assert ("1 executions exceeded a limit" in verdict.broken_promises()) == bool(over)
 
 
 def test_options_survive_the_way_through_another_command_line() -> None:

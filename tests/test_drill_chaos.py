@@ -113,8 +113,8 @@ def test_the_same_seed_is_the_same_chaos_and_another_seed_another(processes: Pro
 
 def test_a_worker_that_executes_something_is_killed_rather_than_an_idle_one(processes: Processes, table: None) -> None:
     _idle, busy = processes.workers()
-    executions.begin(uuid4(), run_id=uuid4(), pid=busy)
-    executions.begin(uuid4(), run_id=uuid4(), pid=os.getpid())
+    executions.begin(uuid4(), run_id=uuid4(), pid=busy, task="", key="", started=0)
+    executions.begin(uuid4(), run_id=uuid4(), pid=os.getpid(), task="", key="", started=0)
     trouble = chaos(processes)
     before = time.time()
     trouble.take(trouble.kill_worker)
@@ -156,7 +156,7 @@ def test_a_run_whose_sending_was_cut_off_is_sent_again() -> None:
         return go_on(*arguments)
 
     with connection.execute_wrapper(cut_off):
-        run_id = run._send(1)
+        run_id = run._send(0, 1)
     assert [each.id for each in TaskRun.objects.all()] == [run_id]
 
 
@@ -164,5 +164,5 @@ def test_a_run_of_which_nobody_knows_whether_it_was_sent_is_not_sent_twice(monke
     known = uuid7()
     execute.using(run_id=known).send(milliseconds=1)
     monkeypatch.setattr(run, "uuid7", lambda: known)
-    assert run._send(1) == known
+    assert run._send(0, 1) == known
     assert [each.id for each in TaskRun.objects.all()] == [known]

@@ -13,6 +13,9 @@ _CREATE = """
         id uuid PRIMARY KEY,
         run_id uuid NOT NULL,
         pid int NOT NULL,
+        task text NOT NULL,
+        key text NOT NULL,
+        started float8 NOT NULL,
         began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         ended_at timestamptz,
         outcome text NOT NULL DEFAULT ''
@@ -27,9 +30,13 @@ class Execution:
     Args:
         run_id: The run.
         pid: The worker process.
-        began_at: Seconds since 1970.
+        began_at: When that was written down, in seconds since 1970.
         ended_at: The same; None if its end was not written down.
         outcome: "done", "interrupted", or "" without an end.
+        task: The task's name.
+        key: By what its limit is counted.
+        started: When its code started, on this machine's monotonic clock, which all processes share and none has set
+            wrong: the database may have been away meanwhile.
     """
 
     run_id: UUID
@@ -37,6 +44,9 @@ class Execution:
     began_at: float
     ended_at: float | None
     outcome: str
+    task: str = ""
+    key: str = ""
+    started: float = 0.0
 
 
 def create() -> None:
@@ -51,12 +61,13 @@ def drop() -> None:
         cursor.execute("DROP TABLE IF EXISTS drill_execution")
 
 
-def begin(execution: UUID, *, run_id: UUID, pid: int) -> None:
+def begin(execution: UUID, *, run_id: UUID, pid: int, task: str, key: str, started: float) -> None:
     """Write down that an execution begins; a second time changes nothing."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO drill_execution (id, run_id, pid) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-            [execution, run_id, pid],
+            "INSERT INTO drill_execution (id, run_id, pid, task, key, started) VALUES (%s, %s, %s, %s, %s, %s)"
+            " ON CONFLICT DO NOTHING",
+            [execution, run_id, pid, task, key, started],
         )
 
 
@@ -80,12 +91,22 @@ def recorded() -> list[Execution]:
     """Return everything in the order in which it began."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT run_id, pid, extract(epoch FROM began_at)::float8, extract(epoch FROM ended_at)::float8, outcome"
+            "SELECT run_id, pid, extract(epoch FROM began_at)::float8, extract(epoch FROM ended_at)::float8, outcome,"
+            " task, key, started"
             " FROM drill_execution ORDER BY began_at"
         )
         return [
-            Execution(run_id=run_id, pid=pid, began_at=began_at, ended_at=ended_at, outcome=outcome)
-            for run_id, pid, began_at, ended_at, outcome in cursor.fetchall()
+            Execution(
+                run_id=run_id,
+                pid=pid,
+                began_at=began_at,
+                ended_at=ended_at,
+                outcome=outcome,
+                task=task,
+                key=key,
+                started=started,
+            )
+            for run_id, pid, began_at, ended_at, outcome, task, key, started in cursor.fetchall()
         ]
 
 

@@ -8,6 +8,8 @@ class DrillRegistry(TasksRegistry):
     """One attribute for each task."""
 
     execute = tasks.execute
+    rated = tasks.rated
+    keyed = tasks.keyed
     refuse = tasks.refuse
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from textwrap import fill
@@ -12,7 +12,9 @@ from uuid import UUID
 
 from project.drill.chaos import Kill
 from project.drill.executions import Execution
+from project.drill.limits import exceeded
 from project.drill.outages import Outage
+from project.tasks.policy import Policy
 
 #: A run is to start again within so many seconds after its worker was killed, 99 times out of 100: 10 s of silence
 #: until a worker is presumed dead, and time to find it and to publish the run.
@@ -32,6 +34,7 @@ class Report:
         unexplained: Those among them whose worker was not killed in between.
         concurrent: Runs of which two executions overlapped.
         unsettled: Batches that are still open though their members have ended.
+        over_limit: Executions that began although their task's limit did not allow it.
         rescues: How often a run started again after its worker was killed.
         rescue_p50: Seconds from the kill to that start, in half of the cases at most; not counted are those in
             which a server was out.
@@ -49,6 +52,7 @@ class Report:
     unexplained: int
     concurrent: int
     unsettled: int
+    over_limit: int
     rescues: int
     rescue_p50: float
     rescue_p99: float
@@ -63,6 +67,7 @@ class Report:
             f"{self.concurrent} runs were executed by two workers at once": self.concurrent == 0,
             f"{self.unexplained} runs were executed again though no worker was killed": self.unexplained == 0,
             f"{self.unsettled} batches were never settled": self.unsettled == 0,
+            f"{self.over_limit} executions exceeded a limit": self.over_limit == 0,
             f"p99 of the rescue is over {RESCUE_SECONDS:g} s": self.rescue_p99 <= RESCUE_SECONDS,
         }
         return [broken for broken, kept in promises.items() if not kept]
@@ -79,6 +84,7 @@ class Report:
             "sent": f"{self.sent:,}",
             "lost": f"{self.lost:,}",
             "executed concurrently": f"{self.concurrent:,}",
+            "over a limit": f"{self.over_limit:,}",
             "executed more than once": f"{self.more_than_once:,} ({self.unexplained:,} without a killed worker)",
             "dead as poison": f"{self.poison:,} (worker killed three times)",
             "rescue": f"{self.rescues:,} times, p50 {self.rescue_p50:.1f} s, p99 {self.rescue_p99:.1f} s",
@@ -102,6 +108,7 @@ class Evidence:
         unsettled: Batches that are still open.
         chaos: What was done, and how often.
         most_deaths: After so many deaths a run is poison.
+        limited: The policies of the tasks that have a limit, by task.
     """
 
     ends: dict[UUID, tuple[str, int]]
@@ -112,6 +119,7 @@ class Evidence:
     unsettled: int
     chaos: dict[str, int]
     most_deaths: int
+    limited: Mapping[str, Policy]
 
 
 def report(evidence: Evidence) -> Report:
@@ -131,6 +139,7 @@ def report(evidence: Evidence) -> Report:
         unexplained=len({before.run_id for before, after in again if not _explains(before, after, killed)}),
         concurrent=sum(_overlap(history, killed) for history in histories.values()),
         unsettled=evidence.unsettled,
+        over_limit=exceeded(evidence.executions, evidence.limited, killed=killed),
         rescues=len(rescues),
         rescue_p50=_quantile(rescues, 0.5),
         rescue_p99=_quantile(rescues, 0.99),

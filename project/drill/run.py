@@ -18,7 +18,7 @@ from project.drill.options import Options
 from project.drill.outages import Outage, Outages
 from project.drill.processes import Processes
 from project.drill.report import Evidence, Report, report
-from project.drill.tasks import execute
+from project.drill.tasks import LIMITED, SENT, execute, keyed, rated
 from project.embedded.server import Server
 from project.tasks.models import TaskBatch, TaskRun
 from project.tasks.policy import MAX_DEATHS
@@ -27,6 +27,10 @@ from project.values.ids import uuid7
 
 #: So many runs wait at most, so that the work lasts as long as the chaos: about a second's worth for the default pool.
 BACKLOG = 300
+
+
+#: Which of ten runs are limited.
+_RATED, _KEYED = 4, 7
 
 
 class Sender(threading.Thread):
@@ -49,7 +53,7 @@ class Sender(threading.Thread):
             if len(self.sent) >= self.allowed or self._is_backlogged():
                 time.sleep(0.02)
                 continue
-            self.sent.append(_send(self._random.randint(0, 2 * self._options.milliseconds)))
+            self.sent.append(_send(len(self.sent), self._random.randint(0, 2 * self._options.milliseconds)))
         connection.close()
 
     def _is_backlogged(self) -> bool:
@@ -109,16 +113,26 @@ def _wait_for_the_end(options: Options, *, sender: Sender) -> None:
 
 def unfinished() -> int:
     """Count the drill's runs and batches that have not ended."""
-    waiting = TaskRun.objects.filter(task=execute.actor_name, state__in=TaskRun.UNFINISHED)
+    waiting = TaskRun.objects.filter(task__in=SENT, state__in=TaskRun.UNFINISHED)
     return insist(lambda: waiting.count() + TaskBatch.objects.filter(finished_at=None).count())
 
 
-def _send(milliseconds: int) -> UUID:
-    """Send one run, however often the database has to be asked; its id makes a second send harmless."""
+def _send(number: int, milliseconds: int) -> UUID:
+    """Send one run, however often the database has to be asked; its id makes a second send harmless.
+
+    Args:
+        number: Which one it is: of ten, one is limited in how often it starts, and one in how many run at once.
+        milliseconds: How long it takes.
+    """
     run_id = uuid7()
     while True:
         try:
-            execute.using(run_id=run_id).send(milliseconds=milliseconds)
+            if number % 10 == _RATED:
+                rated.using(run_id=run_id).send(milliseconds=milliseconds)
+            elif number % 10 == _KEYED:
+                keyed.using(run_id=run_id).send(milliseconds=milliseconds, key=f"key {number // 10 % 4}")
+            else:
+                execute.using(run_id=run_id).send(milliseconds=milliseconds)
         except IntegrityError:
             return run_id
         except (OperationalError, InterfaceError):
@@ -129,7 +143,7 @@ def _send(milliseconds: int) -> UUID:
 
 
 def _judge(sent: Sequence[UUID], chaos: Chaos, *, outages: Sequence[Outage]) -> Report:
-    runs = TaskRun.objects.filter(task=execute.actor_name).values_list("id", "state", "deaths")
+    runs = TaskRun.objects.filter(task__in=SENT).values_list("id", "state", "deaths")
     evidence = Evidence(
         ends={run_id: (state, deaths) for run_id, state, deaths in runs},
         sent=sent,
@@ -139,6 +153,7 @@ def _judge(sent: Sequence[UUID], chaos: Chaos, *, outages: Sequence[Outage]) -> 
         unsettled=TaskBatch.objects.filter(id__in=chaos.batches, finished_at=None).count(),
         chaos=chaos.done,
         most_deaths=MAX_DEATHS,
+        limited=LIMITED,
     )
     return report(evidence)
 
