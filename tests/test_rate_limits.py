@@ -11,6 +11,7 @@ from django.utils import timezone
 from dramatiq.worker import Worker as DramatiqWorker
 
 from project.broker.broker import ServiceBroker
+from project.desk.facts import run_facts
 from project.desk.why import explain
 from project.tasks import rate
 from project.tasks.declaration import declaration_of
@@ -219,6 +220,12 @@ def test_a_run_says_how_many_may_start_and_when_the_next_one_does(worker: Dramat
     first = Start.objects.get(number=1).at
     assert reason.text.startswith("3/hour of 'tests.rated' may start, and have;")
     assert reason.text.endswith(f"starts at {utc(first + AN_HOUR)}.")
+
+
+def test_a_run_shows_its_limit() -> None:
+    (message,) = tasks.rated_by_user.send_many([tasks.rated_by_user.call(user_id=7)])
+    facts = run_facts(TaskRun.objects.get(id=message.run_id))
+    assert facts["limit"] == "2/hour, counted by tests.rated_by_user:7"
 
 
 def test_what_counts_no_longer_is_forgotten() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from project.tasks.models import TaskRun, Worker
+from project.tasks.sending.slots import policy_of
 from project.values.text import took, utc
 
 
@@ -18,6 +19,7 @@ def run_facts(run: TaskRun) -> dict[str, Any]:
         "worker": _worker(run) if run.state == TaskRun.State.RUNNING else None,
         "expires": utc(run.expires_at) if run.expires_at else None,
         "unique key": run.unique_key,
+        "limit": _limit(run),
         "kind of failure": run.fingerprint if run.error_type else None,
     }
 
@@ -33,6 +35,15 @@ def run_causes(run: TaskRun) -> dict[str, Any]:
         "batch": run.batch_id,
         "bulk retry": run.bulk_id,
     }
+
+
+def _limit(run: TaskRun) -> str | None:
+    """Say how many runs may be under way or start under a run's limit, and by which key that is counted."""
+    policy = policy_of(run.limit_key) if run.limit_key else None
+    if policy is None or not policy.is_limited:
+        return run.limit_key or None
+    at_once = f"{policy.max_concurrency} at once" if policy.max_concurrency else ""
+    return f"{', '.join(filter(None, (at_once, policy.rate_limit)))}, counted by {run.limit_key}"
 
 
 def _worker(run: TaskRun) -> str | None:
