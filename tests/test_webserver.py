@@ -94,6 +94,19 @@ def test_head_is_answered_with_the_headers_alone(server: Server, headers: list[t
 
 
 @pytest.mark.parametrize(
+    ("header", "status"), [(b"Content-Length: 1001", b"413"), (b"X-Large: " + b"a" * 40_000, b"431")]
+)
+def test_a_head_that_is_refused_has_no_body_either(server: Server, header: bytes, status: bytes) -> None:
+    head, _, body = answer_to(server, b"HEAD / HTTP/1.1\r\n" + header + b"\r\n\r\n").partition(b"\r\n\r\n")
+    assert (head[9:12], body) == (status, b"")
+
+
+def test_a_client_that_asks_before_it_sends_too_much_is_refused_and_not_told_to_go_on(server: Server) -> None:
+    asks = b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1000000000000\r\n\r\n"
+    assert answer_to(server, asks).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
     ("said", "status", "reason"),
     [
         (b"nonsense\r\n\r\n", 400, "Bad Request"),

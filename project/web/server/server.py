@@ -39,6 +39,16 @@ _MOST_IN_MEMORY = {"inbuf_overflow": 64 * 1024, "outbuf_overflow": 256 * 1024}
 
 
 class _Parser(HTTPRequestParser):
+    #: Known also of a request that is refused before its headers are read.
+    is_head = False
+
+    def received(self, data: bytes) -> int:
+        self.is_head = self.is_head or (not self.header_bytes_received and data.lstrip().startswith(b"HEAD "))
+        consumed: int = super().received(data)
+        # A client that asks before it sends what is too large is refused, and not told to go on.
+        self.expect_continue = self.expect_continue and not self.error
+        return consumed
+
     def parse_header(self, header_plus: bytes) -> None:
         if header_plus.find(b"\r\n") > LONGEST_REQUEST_LINE:
             raise ParsingError("Request line is too long")
@@ -73,7 +83,7 @@ class _Refusal(ErrorTask):
         self.response_headers = [("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff")]
         self.set_close_on_finish()
         self.content_length = len(body)
-        self.write(body)
+        self.write(b"" if request.is_head else body)
 
 
 class _Channel(HTTPChannel):
