@@ -6,6 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 from project.environment import Environment
 from project.mail_environment import site_url
 from tests.test_environment import read
+from tests.test_settings import setting
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +57,12 @@ def test_the_mail_servers_port_follows_from_its_security(
 )
 def test_links_in_mails_lead_to_the_service(given: str, hosts: list[str], is_production: bool, url: str) -> None:
     assert site_url(given, hosts=hosts, port=8000, is_production=is_production) == url
+
+
+@pytest.mark.parametrize(
+    ("security", "expected"),
+    [("none", [False, False, 25]), ("starttls", [True, False, 587]), ("tls", [False, True, 465])],
+)
+def test_the_connection_to_the_mail_server_is_as_secure_as_asked_for(security: str, expected: list[object]) -> None:
+    expression = "[settings.EMAIL_USE_TLS, settings.EMAIL_USE_SSL, settings.EMAIL_PORT]"
+    assert setting(expression, EMAIL_SECURITY=security) == expected
