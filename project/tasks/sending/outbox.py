@@ -147,7 +147,8 @@ def parts_of_message(run: NewRun | TaskRun, *, at_front: bool = False) -> dict[s
         run: The run.
         at_front: See `message_of`.
     """
-    options: dict[str, Any] = {"redis_message_id": redis_message_id(run.id, run.attempts), "attempt": run.attempts}
+    message_id = str(run.id)
+    options: dict[str, Any] = {"redis_message_id": redis_message_id(message_id, run.attempts), "attempt": run.attempts}
     if run.priority:
         options["priority"] = run.priority
     if at_front or run.deaths:
@@ -158,11 +159,11 @@ def parts_of_message(run: NewRun | TaskRun, *, at_front: bool = False) -> dict[s
         "args": (),
         "kwargs": run.arguments,
         "options": options,
-        "message_id": str(run.id),
+        "message_id": message_id,
     }
 
 
-def redis_message_id(run_id: UUID, attempts: int) -> str:
+def redis_message_id(run_id: UUID | str, attempts: int) -> str:
     """Return the id under which the broker holds the message of a run's next attempt."""
     return f"{run_id}:{attempts}"
 
