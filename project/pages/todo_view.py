@@ -47,7 +47,7 @@ class View:
         page, edit = query.get("page", ""), query.get("edit", "")
         return cls(
             show=show if show in _SHOWN else "all",
-            q=query.get("q", "").replace("\x00", "").strip()[:_LONGEST_SEARCH],
+            q=query.get("q", "").strip()[:_LONGEST_SEARCH],
             page=int(page) if _is_number(page) else 0,
             edit=int(edit) if _is_number(edit) else None,
         )
