@@ -28,6 +28,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "ninja",
+    "project.database",
     # Before django_dramatiq, whose command `rundramatiq` it replaces.
     "project.pool",
     "django_dramatiq",

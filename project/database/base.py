@@ -15,6 +15,7 @@ from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
 
 from project.database.pool import Held, Pool
+from project.database.schema import DatabaseSchemaEditor
 from project.database.sessions import Session
 
 _pools: dict[tuple[object, ...], Pool] = {}
@@ -23,6 +24,7 @@ _pools: dict[tuple[object, ...], Pool] = {}
 class DatabaseWrapper(base.DatabaseWrapper):
     """A connection that is taken from the pool when it is used, and given back when it is closed."""
 
+    SchemaEditorClass = DatabaseSchemaEditor
     #: How the session is set; set on the class, it holds for every connection of the process.
     session = Session()
 
