@@ -19,6 +19,7 @@ from project.tasks.models import Limit, Start, TaskAttempt, TaskRun
 from project.tasks.rate import Rate
 from project.tasks.repair.audit import Operator
 from project.tasks.repair.pauses import pause_queue, resume_queue
+from project.tasks.sending import looks
 from project.tasks.sending.outbox import admit, publish_on_commit
 from project.tasks.sending.starts import FORGOTTEN_AFTER, TakenStart, forget_starts, lock_limit, renew_start, take_start
 from project.tasks.upkeep.duties import Duties, what_is_due
@@ -36,8 +37,9 @@ AN_HOUR = declaration_of(KEY).policy.rate.counts_for  # type: ignore[union-attr]
 
 
 @pytest.fixture(autouse=True)
-def empty(broker: ServiceBroker) -> None:
-    """Start with an empty broker."""
+def empty(broker: ServiceBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start with an empty broker, and with the first of the limits under which runs wait."""
+    monkeypatch.setattr(looks.walk, "_after", "")
 
 
 def send(count: int, **options: Any) -> list[TaskRun]:
@@ -211,6 +213,27 @@ def test_a_delayed_run_is_looked_at_when_it_is_due() -> None:
     look_at = Limit.objects.get(key=KEY).look_at
     assert look_at is not None
     assert timedelta(minutes=9) < look_at - timezone.now() <= timedelta(minutes=10)
+
+
+def test_a_planned_look_keeps_nobody_from_what_an_operator_lets_go() -> None:
+    pause_queue("default", by=GRACE, reason="the peer is down")
+    (waiting,) = send(1)
+    send(1, delay=timedelta(hours=1), queue="maintenance")
+    assert Limit.objects.exclude(look_at=None).count() == 1
+    resume_queue("default", by=GRACE)
+    Duties().do_what_is_due()
+    assert states([waiting]) == "q"
+
+
+def test_a_planned_look_is_brought_forward_for_what_may_start_before(worker: DramatiqWorker) -> None:
+    send(1, delay=timedelta(hours=9))
+    runs = send(4)
+    eventually(lambda: states(runs) == "sssp")
+    eventually(lambda: Limit.objects.filter(look_at__lt=timezone.now() + 2 * AN_HOUR).exists())
+    send(1)
+    look_at = Limit.objects.get(key=KEY).look_at
+    assert look_at is not None
+    assert look_at < timezone.now() + 2 * AN_HOUR
 
 
 def test_a_run_says_how_many_may_start_and_when_the_next_one_does(worker: DramatiqWorker) -> None:

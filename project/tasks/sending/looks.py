@@ -45,7 +45,10 @@ _PLAN: Final = """
     UPDATE tasks_limit SET look_at = NULL
      WHERE key = %(key)s AND look_at IS NOT NULL AND NOT EXISTS (SELECT FROM planned) RETURNING key
 """
-_IS_PLANNED: Final = "SELECT EXISTS (SELECT FROM tasks_limit WHERE key = %(key)s AND look_at IS NOT NULL)"
+_IS_PLANNED: Final = """
+    SELECT EXISTS (SELECT FROM tasks_limit WHERE key = %(key)s
+                      AND look_at <= greatest(%(by)s::timestamptz, clock_timestamp()) + %(pause)s::interval)
+"""
 _SOON: Final = """
     INSERT INTO tasks_limit (key, look_at) SELECT key, clock_timestamp() FROM unnest(%(keys)s::text[]) AS given (key)
      ORDER BY key ON CONFLICT (key) DO UPDATE SET look_at = excluded.look_at RETURNING key
@@ -56,7 +59,7 @@ _TAKE_PLANNED: Final = """
                               ORDER BY look_at LIMIT %(most)s FOR UPDATE SKIP LOCKED))
     RETURNING key
 """
-# The keys are looked up one after the other, each with one step in the index; EXISTS would read all limits first.
+# The keys are looked up one after the other, each with one step in the index.
 _WALK: Final = """
     WITH RECURSIVE waiting (key) AS (
         (SELECT limit_key FROM tasks_taskrun
@@ -69,7 +72,8 @@ _WALK: Final = """
           FROM waiting WHERE waiting.key IS NOT NULL
     )
     SELECT key, (SELECT count(*) FROM tasks_taskrun WHERE limit_key = key AND limit_key <> '' AND state = 'running'),
-           (SELECT look_at FROM tasks_limit WHERE tasks_limit.key = waiting.key) IS NOT NULL
+           (SELECT min(run_after) FROM tasks_taskrun
+             WHERE limit_key = key AND limit_key <> '' AND state IN ('pending', 'retrying')) <= statement_timestamp()
       FROM waiting WHERE key IS NOT NULL LIMIT %(most)s
 """
 
@@ -86,9 +90,9 @@ def plan_look(key: str) -> None:
 def must_plan(key: str) -> bool:
     """Tell whether as many as may start under a limit have, and nobody has planned to look at it again."""
     policy = policy_of(key)
-    if policy is None or policy.rate is None or next_start(key, policy.rate) is None:
+    if policy is None or policy.rate is None or (at := next_start(key, policy.rate)) is None:
         return False
-    return not run_prepared(_IS_PLANNED, {"key": key})[0][0]
+    return not run_prepared(_IS_PLANNED, {"key": key, "by": at, "pause": _PAUSE})[0][0]
 
 
 def look_soon(keys: set[str]) -> None:
@@ -109,17 +113,22 @@ class Walk:
         self._after = ""
 
     def with_room(self) -> Iterator[str]:
-        """Yield some limits that may have room although nobody has planned a look at them."""
-        until = time.monotonic() + _WALK_FOR.total_seconds()
+        """Yield some limits under which runs are due and may have room."""
         rows = run_prepared(_WALK, {"after": self._after, "most": _STEP})
-        for key, running, is_planned in rows:
-            self._after = key
-            if not is_planned and running < slots_of(key):
-                yield key
+        until = time.monotonic() + _WALK_FOR.total_seconds()
+        for key, running, is_due in rows:
             if time.monotonic() > until:
                 return
+            self._after = key
+            if is_due and running < slots_of(key) and (_has_start(key) or must_plan(key)):
+                yield key
         if len(rows) < _STEP:
             self._after = ""
+
+
+def _has_start(key: str) -> bool:
+    policy = policy_of(key)
+    return policy is None or policy.rate is None or next_start(key, policy.rate) is None
 
 
 #: This process's.
