@@ -10,6 +10,7 @@ from dramatiq.broker import get_broker
 
 from project.broker.addresses import connect
 from project.broker.fullness import Fullness, alarms
+from project.broker.shared_connections import SharedConnections
 from project.embedded.valkey import valkey
 from project.health.probes import ask_alarms
 from project.tasks.models import TaskRun
@@ -28,6 +29,7 @@ def client_of_full_broker(server_directory: Path, monkeypatch: pytest.MonkeyPatc
     broker: Any = get_broker()
     monkeypatch.setattr(broker, "client", client)
     monkeypatch.setattr(broker.lua, "client", client)
+    monkeypatch.setattr(broker.lua, "connections", SharedConnections(client))
     yield client
     client.close()
     server.stop()
