@@ -98,22 +98,26 @@ def test_the_measured_block_of_a_document_is_renewed_and_the_rest_kept() -> None
     assert report.renew(renewed, "new") == renewed
 
 
-def test_a_run_that_is_killed_leaves_no_process() -> None:
+def test_a_run_that_is_killed_leaves_no_process_and_no_directory(tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    directory.mkdir()
     program = """
 import subprocess, sys, time
+from pathlib import Path
 from tests.benchmarks.leftovers import Leftovers
 child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"], start_new_session=True)
-with Leftovers().watching(child.pid):
+with Leftovers(Path(sys.argv[1])).watching(child.pid):
     print(child.pid, flush=True)
     time.sleep(600)
 """
-    run = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE)
+    run = subprocess.Popen([sys.executable, "-c", program, directory], cwd=ROOT, stdout=subprocess.PIPE)
     assert run.stdout
     child = psutil.Process(int(run.stdout.readline()))
     run.send_signal(signal.SIGKILL)
     run.wait()
     run.stdout.close()
     eventually(lambda: _has_ended(child))
+    eventually(lambda: not directory.exists())
 
 
 class _Anything(dict[str, Any]):

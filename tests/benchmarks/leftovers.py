@@ -6,10 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-#: Reads process groups (`+1234`, `-1234` when it has ended) until the run ends, and kills what is left of them.
+#: Reads process groups (`+1234`, `-1234` when it has ended) until the run ends, and kills what is left of them. Then it
+#: removes the run's directory, in which servers may still be writing for a moment.
 _PROGRAM = """
-import os, signal, sys
+import os, shutil, signal, sys, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 groups = set()
 for line in sys.stdin:
@@ -19,14 +21,23 @@ for group in groups:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
         pass
+for _ in range(100):
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    if not os.path.exists(sys.argv[1]):
+        break
+    time.sleep(0.1)
 """
 
 
 class Leftovers:
-    """Knows which process groups live, and outlives this process to end them."""
+    """Knows which process groups live, and outlives this process to end them.
 
-    def __init__(self) -> None:
-        command = [sys.executable, "-I", "-S", "-c", _PROGRAM]
+    Args:
+        directory: Of the run; removed at its end.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        command = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(directory)]
         self._watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
     @contextmanager
@@ -39,7 +50,7 @@ class Leftovers:
             self._say(f"-{group}\n")
 
     def close(self) -> None:
-        """Let the watcher go."""
+        """Have it do so now."""
         if self._watcher.stdin:
             self._watcher.stdin.close()
         self._watcher.wait()

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -42,15 +41,16 @@ class Stage:
         database_url: The PostgreSQL's first database; each system gets one of its own.
         logs: Where the workers' output goes.
         servers: The process ids of Valkey and PostgreSQL.
+        leftovers: Ends what a run leaves that is killed.
     """
 
     redis_url: str
     database_url: str
     logs: Path
     servers: list[int]
+    leftovers: Leftovers
     client: Any = field(init=False)
     prepared: set[str] = field(default_factory=set)
-    leftovers: Leftovers = field(default_factory=Leftovers)
 
     def __post_init__(self) -> None:
         self.client = redis.Redis.from_url(self.redis_url)
@@ -144,7 +144,8 @@ def set_up() -> Iterator[Stage]:
         ends.enter_context(_alone())
         install_peers()
         directory = Path(tempfile.mkdtemp(prefix="bench-"))
-        ends.callback(shutil.rmtree, directory, ignore_errors=True)
+        leftovers = Leftovers(directory)
+        ends.callback(leftovers.close)
         directory.chmod(0o755)
         servers = [valkey(directory / "valkey", durable=False), postgres(directory / "postgres")]
         for server in servers:
@@ -153,9 +154,7 @@ def set_up() -> Iterator[Stage]:
         for server in servers:
             server.wait_until_ready()
         ids = [server.pid for server in servers]
-        stage = Stage(redis_url=servers[0].url, database_url=servers[1].url, logs=directory, servers=ids)
-        ends.callback(stage.leftovers.close)
-        yield stage
+        yield Stage(servers[0].url, servers[1].url, logs=directory, servers=ids, leftovers=leftovers)
 
 
 @contextmanager
