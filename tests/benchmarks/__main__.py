@@ -38,6 +38,8 @@ MEASURES: dict[str, Callable[[Stage, Effort], dict[str, Any]]] = {
 }
 #: Modules beside this one with a `run(quick=…)`, each in a process of its own; one that is not there is left out.
 PARTS = ("history", "starting", "web", "export", "cleanup", "clock")
+#: Left out of a short run: its ticks take a minute, and no goal is about them.
+LONG_PARTS = ("clock",)
 #: A part may take so many seconds; the history of a soak is long.
 PART_SECONDS = 600
 SOAK_SECONDS = 3600
@@ -80,7 +82,8 @@ def _effort(chosen: argparse.Namespace) -> Effort:
 
 def _measure(stage: Stage, effort: Effort, *, names: list[str] | None) -> dict[str, Any]:
     systems, failed = compare(stage, effort)
-    wanted = [name for name in (*MEASURES, *PARTS) if names is None or name in names]
+    usual = [name for name in (*MEASURES, *PARTS) if not (effort.is_quick and name in LONG_PARTS)]
+    wanted = usual if names is None else names
     measures = {name: _measured(stage, effort, name) for name in wanted}
     growth = measures.pop("growth", {})
     return {

@@ -49,7 +49,7 @@ class Effort:
 FULL = Effort(
     systems=tuple(SYSTEMS),
     rounds=3,
-    drain_seconds=4,
+    drain_seconds=3,
     idle_seconds=5,
     settle_seconds=1,
     latencies=200,

@@ -33,11 +33,11 @@ class Leftovers:
     """Knows which process groups live, and outlives this process to end them.
 
     Args:
-        directory: Of the run; removed at its end.
+        directory: Of the run, removed at its end; None if that is somebody else's business.
     """
 
-    def __init__(self, directory: Path) -> None:
-        command = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(directory)]
+    def __init__(self, directory: Path | None = None) -> None:
+        command = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(directory or "")]
         self._watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
     @contextmanager

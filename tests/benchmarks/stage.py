@@ -48,7 +48,7 @@ class Stage:
     database_url: str
     logs: Path
     servers: list[int]
-    leftovers: Leftovers
+    leftovers: Leftovers = field(default_factory=Leftovers)
     client: Any = field(init=False)
     prepared: set[str] = field(default_factory=set)
 
