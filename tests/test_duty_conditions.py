@@ -7,11 +7,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import models
+from django.db import connection, models, transaction
 from django.utils import timezone
 
 from project.broker.broker import ServiceBroker
 from project.tasks.models import BulkRetry, PausedQueue, TaskBatch, TaskRun, Worker
+from project.tasks.running.database import MACHINERY
 from project.tasks.upkeep.duties import DUTIES, what_is_due
 from tests.runs import a_run, an_old_run
 
@@ -163,3 +164,18 @@ def test_it_is_known_how_long_it_is_until_the_next_run_is_due() -> None:
     _, until_next = what_is_due()
     assert until_next is not None
     assert timedelta(0) < until_next <= A_MINUTE
+
+
+def test_no_index_is_left_aside_because_the_question_was_first_asked_while_there_was_no_run() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE tasks_taskrun CASCADE")
+        cursor.execute("ANALYZE tasks_taskrun")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(MACHINERY.to_sql(scope="LOCAL"))
+        what_is_due()
+        cursor.execute("SELECT name FROM pg_prepared_statements WHERE statement LIKE '%tasks_bulkretry%'")
+        ((name,),) = cursor.fetchall()
+        cursor.execute(f"EXPLAIN EXECUTE {name} ('10 s')")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "run_claimed" in plan
+    assert "Seq Scan on tasks_taskrun" not in plan

@@ -33,9 +33,6 @@ log = structlog.get_logger(__name__)
 #: A row that stays locked for longer is left out: it must not stop the process. To lock each row first, so as never to
 #: wait, would cost every claim a fifth more.
 LOCK_PATIENCE = timedelta(milliseconds=100)
-#: The statement is planned once for as long as the connection lives, perhaps while the table is empty: a plan that
-#: reads all of it would stay, and cost a third of the throughput at ten thousand rows.
-BY_KEY = Session((("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")))
 # Not where another server's disk is waited for too: whether that one has something, nobody here is told.
 _DO_NOT_WAIT = """
     SELECT set_config('synchronous_commit', 'off', false) WHERE current_setting('synchronous_standby_names') = ''
@@ -67,7 +64,7 @@ class ClaimWriter:
     def __init__(self) -> None:
         patience = Session((("lock_timeout", f"{LOCK_PATIENCE / timedelta(milliseconds=1):.0f}ms"),))
         #: Kept open.
-        self.connection = new_connection(MACHINERY | patience | BY_KEY)
+        self.connection = new_connection(MACHINERY | patience)
         self.unflushed = Unflushed()
         self._known: object = None
         #: Successes that were written again and whose rows somebody has locked.
