@@ -1,12 +1,16 @@
 """Async tasks on the event loop of a real worker."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
+from django.db import connections
 from dramatiq.worker import Worker
 
+from project.broker.broker import ServiceBroker
 from project.tasks import Batch, chain
 from project.tasks.errors import TaskFailed
+from project.tasks.loop.event_loop import event_loop_of
 from project.tasks.models import TaskRun
 from project.tasks.repair.audit import Operator
 from project.tasks.repair.operations import cancel
@@ -92,6 +96,28 @@ def test_without_a_row_they_are_retried_and_have_a_time_limit(worker: Worker) ->
     tasks_on_loop.fast_and_slow.send()
     eventually(lambda: notes[2:] == ["too long"])
     assert not TaskRun.objects.exists()
+
+
+@pytest.fixture
+def worker_without_loop(
+    transactional_db: None, broker: ServiceBroker, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Worker]:
+    """One as it is in a process for last chances."""
+    monkeypatch.setattr(event_loop_of(broker), "places", 0)
+    worker = Worker(broker, worker_timeout=100, worker_threads=1)
+    worker.start()
+    yield worker
+    worker.stop(timeout=10_000)
+    connections.close_all()
+
+
+@pytest.mark.usefixtures("worker_without_loop")
+def test_where_there_is_no_shared_loop_they_run_in_a_thread_under_the_same_rules() -> None:
+    assert tasks_for_tests.add_async.send(1).result() == Sum(total=2)
+    assert tasks_on_loop.use_database.send().result()
+    with pytest.raises(TaskFailed, match="TimeLimitExceeded"):
+        tasks_on_loop.clean_up.send().result()
+    assert notes == ["cleaned up"]
 
 
 def test_what_one_leaves_behind_on_the_loop_is_cancelled(worker: Worker) -> None:

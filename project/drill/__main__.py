@@ -36,7 +36,7 @@ def main() -> int:
 
 def _drill(options: Options, *, directory: Path, stack: ExitStack) -> bool:
     servers = () if options.configured else _start_servers(directory, stack)
-    os.environ["DATABASE_POOL_SIZE"] = str(options.threads + 8)
+    os.environ["DATABASE_POOL_SIZE"] = str(options.threads + 22)
     _load(migrate=not options.configured)
     from project.drill.clean_up import clean_up  # noqa: PLC0415 - needs Django
     from project.drill.run import drill  # noqa: PLC0415

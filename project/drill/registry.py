@@ -10,6 +10,7 @@ class DrillRegistry(TasksRegistry):
     execute = tasks.execute
     rated = tasks.rated
     keyed = tasks.keyed
+    awaited = tasks.awaited
     refuse = tasks.refuse
 
 

@@ -18,7 +18,7 @@ from project.drill.options import Options
 from project.drill.outages import Outage, Outages
 from project.drill.processes import Processes
 from project.drill.report import Evidence, Report, report
-from project.drill.tasks import LIMITED, SENT, execute, keyed, rated
+from project.drill.tasks import LIMITED, SENT, awaited, execute, keyed, rated
 from project.embedded.server import Server
 from project.tasks.models import TaskBatch, TaskRun
 from project.tasks.policy import MAX_DEATHS
@@ -31,6 +31,8 @@ BACKLOG = 300
 
 #: Which of ten runs are limited.
 _RATED, _KEYED = 4, 7
+#: Those on the event loop.
+_AWAITED = {5, 6, 8}
 
 
 class Sender(threading.Thread):
@@ -121,7 +123,8 @@ def _send(number: int, milliseconds: int) -> UUID:
     """Send one run, however often the database has to be asked; its id makes a second send harmless.
 
     Args:
-        number: Which one it is: of ten, one is limited in how often it starts, and one in how many run at once.
+        number: Which one it is: of ten, one is limited in how often it starts, one in how many run at once, and three
+            are coroutines.
         milliseconds: How long it takes.
     """
     run_id = uuid7()
@@ -131,6 +134,8 @@ def _send(number: int, milliseconds: int) -> UUID:
                 rated.using(run_id=run_id).send(milliseconds=milliseconds)
             elif number % 10 == _KEYED:
                 keyed.using(run_id=run_id).send(milliseconds=milliseconds, key=f"key {number // 10 % 4}")
+            elif number % 10 in _AWAITED:
+                awaited.using(run_id=run_id).send(milliseconds=milliseconds)
             else:
                 execute.using(run_id=run_id).send(milliseconds=milliseconds)
         except IntegrityError:

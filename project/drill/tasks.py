@@ -1,10 +1,11 @@
 """The drill's tasks."""
 
+import asyncio
 import os
 import time
 from datetime import timedelta
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from dramatiq.threading import Interrupt
 
@@ -42,25 +43,46 @@ def keyed(*, milliseconds: int, key: str) -> None:
     _execute("drill.keyed", milliseconds, key=key)
 
 
+@task("drill.awaited", **_OFTEN)
+async def awaited(*, milliseconds: int) -> None:
+    """Do the same on the event loop, beside many others."""
+    execution = await asyncio.to_thread(_begin, "drill.awaited")
+    try:
+        await asyncio.sleep(milliseconds / 1000)
+    except Interrupt:
+        await asyncio.to_thread(_end, execution, "interrupted")
+        raise
+    await asyncio.to_thread(_end, execution, "done")
+
+
 #: The names of what a drill sends.
-SENT: Final = tuple(task.actor_name for task in (execute, rated, keyed))
+SENT: Final = tuple(task.actor_name for task in (execute, rated, keyed, awaited))
 #: The tasks whose limits are judged.
 LIMITED: Final = {task.actor_name: task.policy for task in (rated, keyed)}
 
 
 def _execute(name: str, milliseconds: int, *, key: str = "") -> None:
+    execution = _begin(name, key=key)
+    try:
+        time.sleep(milliseconds / 1000)
+    except Interrupt:
+        _end(execution, "interrupted")
+        raise
+    _end(execution, "done")
+
+
+def _begin(name: str, *, key: str = "") -> UUID:
     started = time.monotonic()
     run = current_run()
     if run is None:
         raise RuntimeError("The drill's tasks run in a worker only.")
     execution = uuid4()
     insist(lambda: executions.begin(execution, run_id=run.run_id, pid=os.getpid(), task=name, key=key, started=started))
-    try:
-        time.sleep(milliseconds / 1000)
-    except Interrupt:
-        insist(lambda: executions.end(execution, outcome="interrupted"))
-        raise
-    insist(lambda: executions.end(execution, outcome="done"))
+    return execution
+
+
+def _end(execution: UUID, outcome: str) -> None:
+    insist(lambda: executions.end(execution, outcome=outcome))
 
 
 def _refuse() -> str:

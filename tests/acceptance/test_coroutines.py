@@ -61,6 +61,7 @@ def test_what_a_killed_process_had_on_its_loop_runs_again(service: Service, diar
     assert set(TaskRun.objects.values_list("deaths", "state")) == {(1, "succeeded")}
 
 
+@pytest.mark.long
 def test_a_process_that_stops_finishes_its_coroutines_and_gives_back_the_others(service: Service, diary: Diary) -> None:
     worker = service.worker("--async-concurrency", "3", processes=1)
     messages = tasks.linger_async.send_many([tasks.linger_async.call(label="it") for _ in range(10)])
@@ -79,6 +80,7 @@ def test_a_process_that_stops_finishes_its_coroutines_and_gives_back_the_others(
     assert {message.result(timeout=10) for message in messages} == {"attempt 1"}
 
 
+@pytest.mark.long
 def test_a_cancelled_coroutine_is_told_so_where_it_waits(service: Service, diary: Diary) -> None:
     service.worker(processes=1)
     message = tasks.linger_async.send(label="it")
