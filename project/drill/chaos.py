@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseError
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from project.drill import executions
 from project.drill.options import Options
@@ -130,7 +130,11 @@ class Chaos:
         with transaction.atomic(), caused_by(Cause(source="api", user_id=user.pk)):
             batch = Batch.send([execute.call(milliseconds=0)], then=refuse.call())
         self.batches.append(batch.id)
-        user.delete()
+        try:
+            user.delete()
+        except IntegrityError:
+            # The batch had ended already, and its callback was being sent for the user.
+            user.delete()
 
     def _living(self) -> list[int]:
         killed = {kill.pid for kill in self.kills}
