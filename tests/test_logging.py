@@ -5,8 +5,10 @@ import logging
 import logging.config
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ import structlog
 from django.conf import settings
 from django.test import Client, RequestFactory
 
-from project.logs import logging_config
+from project.logs import LineHandler, logging_config
 from tests.people import Api, a_user
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -147,3 +149,21 @@ def test_people_get_readable_lines() -> None:
         logging.getLogger("x").info("hello")
     assert "hello" in text.getvalue()
     assert not text.getvalue().startswith("{")
+
+
+def test_lines_of_threads_stay_whole_and_none_is_lost(tmp_path: Path) -> None:
+    with (tmp_path / "lines").open("a+", buffering=1) as stream:
+        output = LineHandler(stream)
+        lines = [f"{number} {'x' * (number % 7) * 1000}" for number in range(200)]
+        with ThreadPoolExecutor(8) as threads:
+            for line in lines:
+                threads.submit(output.handle, logging.LogRecord("any", logging.INFO, "", 0, line, None, None))
+        stream.seek(0)
+        assert sorted(stream.read().splitlines()) == sorted(lines)
+
+
+def test_a_line_that_cannot_be_written_stops_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = StringIO()
+    stream.close()
+    assert LineHandler(stream).handle(logging.LogRecord("any", logging.INFO, "", 0, "line", None, None))
+    assert "ValueError" in capsys.readouterr().err
