@@ -28,7 +28,7 @@ def run_prepared(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     connection = this_connection()
     connection.ensure_connection()
     raw: psycopg.Connection[Any] = connection.connection
-    if not settings.DATABASE_KEEPS_SESSIONS:
+    if not settings.DATABASE_KEEPS_SESSIONS or connection.execute_wrappers:
         return _run_unprepared(sql, values)
     raw.prepare_threshold = _PREPARE_BY_ITSELF_AFTER
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
@@ -43,7 +43,7 @@ def array(values: Iterable[object]) -> str:
 
 
 def _run_unprepared(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Run a statement where its session may be another one each time, so that nothing can be prepared."""
+    """Run a statement where sessions change, so that nothing can be prepared, or where somebody wraps statements."""
     with this_connection().cursor() as cursor:
         cursor.execute(sql, values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
