@@ -105,3 +105,11 @@ def test_a_cancelled_run_that_had_not_begun_is_cancelled(started: StartedRuns, l
     a_run("running", worker_id=dead.id, cancel_requested=True)
     free_runs_of(dead.id)
     assert deaths(dead.id) == {("cancelled", 0, 0)}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_dead_process_leaves_nothing_behind_though_it_ran_nothing(started: StartedRuns) -> None:
+    dead = a_dead_process(started)
+    assert runs_begun_by(dead.id) == set()
+    free_runs_of(dead.id)
+    assert runs_begun_by(dead.id) is None

@@ -64,6 +64,8 @@ def remove_workers(workers: Iterable[Worker]) -> int:
     with transaction.atomic():
         freed = _free_runs_of_dead(TaskRun.objects.filter(worker_id__in=ids))
         Worker.objects.filter(id__in=ids).delete()
+        for worker_id in ids:
+            transaction.on_commit(partial(forget, worker_id))
     return freed
 
 
