@@ -13,6 +13,8 @@ RUN /venv/bin/python -m compileall -q /venv/lib /app \
        /venv/bin/python manage.py collectstatic --no-input
 
 FROM python:3.13-slim
+# A new volume is owned as the directory it is mounted on.
+RUN install -d -o 10001 -g 10001 -m 700 /exports
 ENV PATH=/venv/bin:$PATH ENVIRONMENT=production PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 BIND_ADDRESS=0.0.0.0
 # Owned by root and read by the user below: the service cannot change itself.
 COPY --from=build /venv /venv

@@ -9,6 +9,7 @@ from project.desk.api import answer_task_errors
 from project.desk.api import router as tasks_router
 from project.environment import environment
 from project.web.errors import answer, answer_common_errors
+from reports.api import answer_report_errors, exports_router, todos_router
 from todo.api import answer_due_time
 from todo.api import router as todo_router
 from todo.errors import DueTimeError, TodoForbiddenError, TodoNotFoundError
@@ -33,11 +34,15 @@ api = NinjaAPI(
 )
 api.add_router("/v1/auth", auth_router)
 api.add_router("/v1/users", users_router)
+# Before the todos, where `export` would be one of them.
+api.add_router("/v1/todos", todos_router)
 api.add_router("/v1/todos", todo_router)
+api.add_router("/v1/exports", exports_router)
 api.add_router("/v1/tasks", tasks_router, auth=bearer)
 
 answer_common_errors(api)
 answer_task_errors(api)
+answer_report_errors(api)
 answer(api, UnauthenticatedError, HTTPStatus.UNAUTHORIZED)
 answer(api, WeakPasswordError, HTTPStatus.BAD_REQUEST)
 answer(api, TakenError, HTTPStatus.CONFLICT)

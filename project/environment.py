@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from project.export_environment import ExportVariables
 from project.mail_environment import MailVariables
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Stage(BaseSettings):
     )
 
 
-class Environment(MailVariables, Stage):
+class Environment(ExportVariables, MailVariables, Stage):
     """The configuration of one process, from its environment, `.env` and `/run/secrets`.
 
     A field's name in capitals is the variable's name. An empty value counts as not set. What the
@@ -144,16 +145,8 @@ class Environment(MailVariables, Stage):
         description="Address the web process listens on; `0.0.0.0` in a container. One that others can reach needs "
         "`ENVIRONMENT` and `SECRET_KEY`.",
     )
-    web_processes: int = Field(
-        default=1,
-        ge=1,
-        description="Processes of the web server.",
-    )
-    web_threads: int = Field(
-        default=8,
-        ge=1,
-        description="Threads of each web process.",
-    )
+    web_processes: int = Field(default=1, ge=1, description="Processes of the web server.")
+    web_threads: int = Field(default=8, ge=1, description="Threads of each web process.")
 
     @field_validator("allowed_hosts", "csrf_trusted_origins", mode="before")
     @classmethod

@@ -15,6 +15,8 @@ class TaskName(StrEnum):
     TODO_CLEANUP = "todo.cleanup"
     TODO_CLEANUP_FOR_USER = "todo.cleanup_for_user"
     TODO_REMIND = "todo.remind"
+    REPORTS_EXPORT_TODOS = "reports.export_todos"
+    REPORTS_PRUNE_EXPORTS = "reports.prune_exports"
     CLEANUP_SESSIONS = "cleanup_sessions"
     USERS_CLEAR_EXPIRED_LOGINS = "users.clear_expired_logins"
     PRUNE = "tasks.prune"

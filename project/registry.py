@@ -4,6 +4,7 @@ from notifications import tasks as notifications
 from project.health import tasks as health
 from project.mail import tasks as mail
 from project.tasks.upkeep import tasks as machinery
+from reports import tasks as reports
 from todo import tasks as todo
 from users import tasks as users
 
@@ -20,6 +21,8 @@ class TasksRegistry:
     todo_cleanup = todo.cleanup
     todo_cleanup_for_user = todo.cleanup_for_user
     todo_remind = todo.remind
+    reports_export_todos = reports.export_todos
+    reports_prune_exports = reports.prune_exports
     cleanup_sessions = users.cleanup_sessions
     users_clear_expired_logins = users.clear_expired_logins
     prune = machinery.prune

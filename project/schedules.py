@@ -55,5 +55,6 @@ SCHEDULES: list[DeclaredSchedule] = [
         cron="0 8 * * mon",
         max_lateness=timedelta(days=2),
     ),
+    DeclaredSchedule(name="prune exports", task=TaskName.REPORTS_PRUNE_EXPORTS, cron="5 * * * *"),
     DeclaredSchedule(name="prune history", task=TaskName.PRUNE, cron="15 4 * * *"),
 ]

@@ -8,6 +8,7 @@ import dj_database_url
 from psycopg import IsolationLevel
 
 from project.environment import BASE_DIR, environment
+from project.export_environment import exports_storage
 from project.logs import configure_structlog, logging_config
 from project.mail_environment import site_url
 
@@ -42,6 +43,7 @@ INSTALLED_APPS = [
     "project.drill",
     "todo",
     "notifications",
+    "reports",
     "scheduler",
 ]
 MIDDLEWARE = [
@@ -149,12 +151,17 @@ DIGEST_RATE_LIMIT = environment.digest_rate_limit
 DEFAULT_FROM_EMAIL = environment.email_from
 EMAIL_DOMAIN = environment.email_domain
 
+# --- Exports: the files are kept in a directory that web and workers share, or in a bucket ---
+EXPORTS_DIRECTORY = environment.exports_directory or BASE_DIR / ".data" / "exports"
+EXPORTS_IN_BUCKET = bool(environment.exports_s3_bucket)
+
 # --- Static files: WhiteNoise serves them from the process itself ---
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles" if environment.is_production else None
 WHITENOISE_USE_FINDERS = not environment.is_production
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "exports": exports_storage(environment, directory=EXPORTS_DIRECTORY),
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
         if environment.is_production

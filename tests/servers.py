@@ -35,6 +35,7 @@ def pytest_load_initial_conftests() -> None:
         server.wait_until_ready()
     os.environ.update(DATABASE_URL=servers[0].url, REDIS_URL=servers[1].url)
     os.environ.update(ENVIRONMENT="test", ENV_FILE=os.devnull, MAIL_DIRECTORY=str(directory / "mail"))
+    os.environ["EXPORTS_DIRECTORY"] = str(directory / "exports")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ DOCUMENTS = [
     TASKS / "README.md",
 ]
 #: A path of ours in ticks, such as `project/tasks/models.py`; not one with a placeholder or a pattern in it.
-PATH = re.compile(r"`((?:notifications|project|todo|users|scheduler|tests|docs)/[\w./-]+)`")
+PATH = re.compile(r"`((?:notifications|project|reports|todo|users|scheduler|tests|docs)/[\w./-]+)`")
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 

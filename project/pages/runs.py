@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models.functions import Now
+from django.urls import reverse
 from django.utils import timezone
 
 from project.desk.own_runs import runs_caused_by
@@ -20,6 +21,7 @@ from users.models import User
 SHOWN_FOR = timedelta(minutes=2)
 #: Runs on the page of todos, and on a page of runs.
 MOST_SHOWN, PAGE = 3, 25
+_KILO = 1000
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,25 @@ def _deleted(result: Any) -> str:
     return "1 todo deleted" if count == 1 else f"{count:,} todos deleted"
 
 
+def _exported(result: Any) -> str:
+    rows = "1 todo" if result["rows"] == 1 else f"{result['rows']:,} todos"
+    return f"{rows} exported, {_size(result['bytes'])}"
+
+
+def _size(length: int) -> str:
+    """Say how long a file is, given its length in bytes."""
+    size, units = float(length), ["bytes", "kB", "MB", "GB"]
+    while size >= _KILO and len(units) > 1:
+        size, units = size / _KILO, units[1:]
+    return f"{size:.0f} {units[0]}" if units[0] == "bytes" else f"{size:.1f} {units[0]}"
+
+
+def _download(run_id: UUID, result: Any) -> str:
+    return reverse("export", args=[run_id]) if isinstance(result, dict) and result.get("url") else ""
+
+
 WORDS: dict[str, RunWords] = {
+    TaskName.REPORTS_EXPORT_TODOS: RunWords("Export todos", _exported, _download),
     TaskName.TODO_CLEANUP_FOR_USER: RunWords("Clean up completed todos", _deleted),
 }
 _STATES = {

@@ -2,13 +2,15 @@
 
 from django.urls import path
 
-from project.pages import account, entrance, my_tasks, todos
+from project.pages import account, entrance, exports, my_tasks, todos
 
 urlpatterns = [
     path("", todos.todos, name="todos"),
     path("todos/add/", todos.add, name="add-todo"),
     path("todos/undo/", todos.undo_delete, name="undo-delete"),
     path("todos/clean-up/", todos.clean_up, name="clean-up"),
+    path("todos/export/", exports.order_export, name="export-todos"),
+    path("exports/<uuid:export_id>/", exports.download_export, name="export"),
     path("todos/<int:todo_id>/edit/", todos.edit, name="edit-todo"),
     path("todos/<int:todo_id>/tick/", todos.tick, name="tick-todo"),
     path("todos/<int:todo_id>/delete/", todos.delete, name="delete-todo"),

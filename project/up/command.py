@@ -129,6 +129,7 @@ def _start_servers(options: argparse.Namespace, stack: ExitStack) -> list[Server
             os.environ[name.upper()] = server.url
     connections = max(options.threads + _SPARE_CONNECTIONS, project.environment.environment.database_pool_size)
     os.environ.setdefault("MAIL_DIRECTORY", str(options.data_dir.resolve() / "mail"))
+    os.environ.setdefault("EXPORTS_DIRECTORY", str(options.data_dir.resolve() / "exports"))
     os.environ |= {"PORT": str(options.port), "DATABASE_POOL_SIZE": str(connections), "PYTHONUNBUFFERED": "1"}
     project.environment.environment = read_environment()
     return servers
