@@ -1,6 +1,9 @@
 """Queries that are compiled once ask the same as those that Django compiles each time."""
 
+from threading import Thread
+
 import pytest
+from django.db import NotSupportedError, connection, transaction
 
 from project.database.compiled import CompiledQuery, columns_of, given
 from tests.people import a_user
@@ -28,3 +31,30 @@ def test_a_value_that_would_be_the_same_at_every_use_is_refused() -> None:
 
 def test_columns_are_in_the_order_of_the_model_whatever_is_asked_for() -> None:
     assert columns_of(RefreshSession, only={"revoked_at", "id", "auth_hash"}) == ["id", "auth_hash", "revoked_at"]
+
+
+def test_a_query_goes_on_where_a_migration_gave_its_columns_another_type(transactional_db: None) -> None:
+    query = CompiledQuery(lambda: Todo.objects.filter(user=given("user_id")).values_list("title"))
+    user = a_user()
+    create_todo(user=user, title="short")
+    try:
+        assert query.rows(user_id=user.pk) == [("short",)]
+        _let_somebody_else_alter_titles("varchar(201)")
+        assert query.rows(user_id=user.pk) == [("short",)]
+        _let_somebody_else_alter_titles("varchar(202)")
+        with pytest.raises(NotSupportedError), transaction.atomic():
+            query.rows(user_id=user.pk)
+        assert query.rows(user_id=user.pk) == [("short",)]
+    finally:
+        _let_somebody_else_alter_titles("varchar(200)")
+
+
+def _let_somebody_else_alter_titles(to: str) -> None:
+    def alter() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE todo_todo ALTER COLUMN title TYPE {to}")
+        connection.close()
+
+    migration = Thread(target=alter)
+    migration.start()
+    migration.join()

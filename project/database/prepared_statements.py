@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
+from psycopg.pq import TransactionStatus
 
 from project.database.access import this_connection
 
@@ -32,7 +33,14 @@ def run_prepared(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         return _run_unprepared(sql, values)
     raw.prepare_threshold = _PREPARE_BY_ITSELF_AFTER
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
-        cursor.execute(sql.encode(), values, prepare=True)
+        try:
+            cursor.execute(sql.encode(), values, prepare=True)
+        except psycopg.errors.FeatureNotSupported:
+            # A migration gave a column another type: whoever has the plan would be refused as long as it is connected.
+            if raw.info.transaction_status is not TransactionStatus.IDLE:
+                raise  # the transaction has failed, and its end makes the driver forget what is prepared
+            raw.execute("DEALLOCATE ALL")
+            cursor.execute(sql.encode(), values, prepare=True)
         return cursor.fetchall()
 
 
