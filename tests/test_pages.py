@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from tests.people import a_user
+from tests.people import PASSWORD, a_user
 from tests.runs import a_run
 from todo.models import Todo
 from todo.services import create_todo
@@ -82,6 +82,13 @@ def test_a_page_of_runs_that_cannot_be_is_not_found(before: str) -> None:
 @pytest.mark.parametrize("wanted", ["https://evil.example/", "//evil.example/", "javascript:alert(1)"])
 def test_signing_in_leads_nowhere_else(wanted: str) -> None:
     assert browser_of(a_user()).get("/sign-in/", {"next": wanted})["Location"] == "/"
+
+
+@pytest.mark.parametrize("wanted", ["nonsense", "sign-out", "?q=x", "#todos"])
+def test_signing_in_leads_to_the_todos_if_it_is_to_lead_to_no_address(wanted: str) -> None:
+    a_user("ada")
+    form = {"username": "ada", "password": PASSWORD, "next": wanted}
+    assert Client(raise_request_exception=False).post("/sign-in/", form).headers.get("Location") == "/"
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ def way_back(request: HttpRequest, *, otherwise: str = "todos") -> str:
     is_ours = url_has_allowed_host_and_scheme(
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return wanted if is_ours else resolve_url(otherwise)
+    # What has no slash is the name of a view to Django, and a server error if there is none.
+    return wanted if is_ours and wanted.startswith("/") else resolve_url(otherwise)
 
 
 def refused(request: HttpRequest, *, title: str, text: str, status: int) -> HttpResponse:
