@@ -6,6 +6,7 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
+from project.pages.forms import PasswordForm
 from tests.people import PASSWORD, a_user
 from tests.runs import a_run
 from todo.models import Todo
@@ -132,6 +133,24 @@ def test_a_database_that_is_away_is_said_on_a_page_of_ours(monkeypatch: pytest.M
     monkeypatch.setattr("project.pages.todos.member", away)
     response = browser_of(a_user()).get("/")
     assert (response.status_code, "Something went wrong" in said(response)) == (500, True)
+
+
+def test_who_was_locked_while_their_new_password_was_hashed_stays_locked() -> None:
+    ada = a_user()
+    passwords = {"old_password": PASSWORD, "new_password1": "a different horse", "new_password2": "a different horse"}
+    form = PasswordForm(User.objects.get(pk=ada.pk), passwords)
+    assert form.is_valid()
+    User.objects.filter(pk=ada.pk).update(is_active=False)
+    form.save()
+    ada.refresh_from_db()
+    assert (ada.is_active, ada.check_password("a different horse")) == (False, True)
+
+
+def test_who_has_done_everything_is_told_so() -> None:
+    ada = a_user()
+    create_todo(user=ada, title="Done", completed=True)
+    assert "Everything is done." in said(browser_of(ada).get("/?show=open"))
+    assert "Everything is done." not in said(browser_of(a_user()).get("/?show=open"))
 
 
 def test_a_password_is_asked_for_so_many_times_a_minute(settings: Any) -> None:

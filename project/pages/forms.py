@@ -105,6 +105,13 @@ class PasswordForm(PasswordChangeForm):
             raise ValidationError(f"A password has at most {LONGEST_PASSWORD} characters.")
         return cleaned
 
+    def save(self, commit: bool = True) -> User:
+        """Store the password alone: hashing takes a while, in which somebody may lock the user, or delete them."""
+        user: User = super().save(commit=False)
+        if commit:
+            User.objects.filter(pk=user.pk).update(password=user.password)
+        return user
+
 
 class TodoForm(_OfTodo):
     """A todo, to write down or to change; its due time is local, and to the minute."""
