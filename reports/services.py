@@ -117,7 +117,7 @@ def _check_length(*, user_id: int, kind: ExportFormat) -> None:
 
 def _writer(kind: ExportFormat) -> Callable[[IO[bytes], Iterable[list[Row]]], None]:
     if kind == "pdf":
-        from reports.pdf import write_pdf  # noqa: PLC0415 - its library takes a quarter of a second to load
+        from reports.pdf import write_pdf  # noqa: PLC0415 - its library takes a sixth of a second to load
 
         return write_pdf
     return {"csv": write_csv, "jsonl": write_json_lines}[kind]

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.request import urlopen
 from uuid import UUID
 
+import boto3
 from django.conf import settings
 from django.db import connection
 
@@ -89,6 +90,12 @@ class Bucket:
     def names(self) -> set[str]:
         """The names of all objects."""
         return {path.name for path in self.objects.iterdir()} if self.objects.exists() else set()
+
+    def delete(self, name: str) -> None:
+        """Delete an object, as its owner might."""
+        keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
+        server = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{self.port}", region_name="us-east-1", **keys)
+        server.delete_object(Bucket=BUCKET, Key=f"exports/{name}")
 
     @contextmanager
     def listening(self) -> Iterator[None]:

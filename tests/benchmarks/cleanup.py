@@ -44,7 +44,7 @@ def run(*, quick: bool = False) -> dict[str, float]:
         Seconds of each way, and how many times faster than the loop and slower than the raw DELETE the service is.
     """
     users = 500 if quick else 5_000
-    with _scratch_database():
+    with scratch_database():
         import_string("todo.services.cleanup")  # so that no import is measured
         loop, service, raw = (_best_seconds(delete, users=users) for delete in (_loop, _service, _raw))
     return {
@@ -103,7 +103,7 @@ def _seconds(delete: Callable[[], int], *, users: int) -> float:
 
 
 @contextmanager
-def _scratch_database() -> Iterator[None]:
+def scratch_database() -> Iterator[None]:
     """Connect Django to an empty database: on the server of `DATABASE_URL`, or on one started for this."""
     with ExitStack() as ends:
         if "DATABASE_URL" not in os.environ:
