@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -13,11 +12,12 @@ from project.environment import environment
 from project.tasks.models import TaskRun
 from project.tasks.sending.message import growing_pauses
 from project.values.deadline import Deadline
+from project.web.stopping import stopping
 
 #: No request waits for longer: proxies give up on an answer after a minute or so.
 LONGEST_WAIT = timedelta(seconds=30)
 #: Half of the threads that answer requests; the other half is for those that need no waiting.
-_seats = threading.BoundedSemaphore(max(1, environment.web_threads // 2))
+_seats = threading.BoundedSemaphore(environment.web_threads // 2)
 
 
 def wait_for_end(find: Callable[[], TaskRun], *, seconds: float) -> tuple[TaskRun, bool]:
@@ -28,7 +28,7 @@ def wait_for_end(find: Callable[[], TaskRun], *, seconds: float) -> tuple[TaskRu
         seconds: How long to wait.
 
     Returns:
-        The run, and whether it was waited for; otherwise too many others wait already.
+        The run, and whether it was waited for; otherwise too many others wait already, or this process is to end.
     """
     run = find()
     if run.state not in TaskRun.UNFINISHED or not seconds:
@@ -37,13 +37,13 @@ def wait_for_end(find: Callable[[], TaskRun], *, seconds: float) -> tuple[TaskRu
         return run, False
     try:
         deadline, pauses = Deadline.after(seconds), growing_pauses()
-        while run.state in TaskRun.UNFINISHED and deadline.left:
+        while run.state in TaskRun.UNFINISHED and deadline.left and not stopping.is_set():
             _leave_connection_to_others()
-            time.sleep(min(next(pauses), deadline.left))
+            stopping.wait(min(next(pauses), deadline.left))
             run = find()
     finally:
         _seats.release()
-    return run, True
+    return run, run.state not in TaskRun.UNFINISHED or not stopping.is_set()
 
 
 def _leave_connection_to_others() -> None:

@@ -41,6 +41,11 @@ def client(web: Running, said: bytes, *, buffer: int = 0) -> socket.socket:
     return made
 
 
+def waiting_for(run: TaskRun, *, token: str) -> bytes:
+    asked = f"GET /v1/tasks/{run.id}?wait=30 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
+    return asked.encode()
+
+
 def http_answer(asked: socket.socket) -> str:
     """Read the answer to what was asked on a connection."""
     response = http.client.HTTPResponse(asked)
@@ -94,15 +99,26 @@ def test_clients_that_hang_keep_nobody_else_waiting(service: Service) -> None:
 def test_a_hundred_who_wait_for_a_run_slow_nobody(service: Service) -> None:
     web, ada = service.web(threads=8), a_user()
     token, run = create_access_token(user_id=ada.pk), a_run("running", user=ada)
-    asked = f"GET /v1/tasks/{run.id}?wait=30 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
     with ExitStack() as stack:
-        waiting = [stack.enter_context(client(web, asked.encode())) for _ in range(100)]
+        waiting = [stack.enter_context(client(web, waiting_for(run, token=token))) for _ in range(100)]
         answered = eventually(lambda: every(100 - 4, select.select(waiting, [], [], 0)[0]), timeout=20)
         still = [one for one in waiting if one not in answered]
         assert all("running" in http_answer(one) for one in answered)
         assert min(seconds_of(f"{web.url}/v1/users/me", token) for _ in range(3)) < 1
         TaskRun.objects.filter(id=run.id).update(state="succeeded", result=7, finished_at=timezone.now())
         assert all("succeeded" in http_answer(one) for one in still)
+
+
+def test_who_waits_for_a_run_is_answered_when_the_server_is_told_to_stop(service: Service) -> None:
+    web, ada = service.web(threads=4), a_user()
+    asked = waiting_for(a_run("running", user=ada), token=create_access_token(user_id=ada.pk))
+    with ExitStack() as stack:
+        waiting = [stack.enter_context(client(web, asked)) for _ in range(3)]
+        # Half of the threads are for those who wait, so one is not waited for.
+        (refused,) = eventually(lambda: every(1, select.select(waiting, [], [], 0)[0]))
+        os.kill(web.pid, signal.SIGTERM)
+        assert all("running" in http_answer(one) for one in waiting if one is not refused)
+    assert web.wait() == 0
 
 
 def test_a_process_that_dies_is_replaced_and_nothing_outlives_a_server_that_is_killed(service: Service) -> None:

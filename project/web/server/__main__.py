@@ -15,6 +15,7 @@ import structlog
 from project.environment import environment
 from project.web.server.processes import Processes, WebProcess
 from project.web.server.server import DRAIN_SECONDS, Server
+from project.web.stopping import stopping
 
 log = structlog.get_logger("project.web.server")
 
@@ -46,7 +47,7 @@ def main() -> None:
             most_body_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
         )
         signal.set_wakeup_fd(server.alarm, warn_on_full_buffer=False)
-        server.answer(goes_on=goes_on)
+        server.answer(goes_on=goes_on, at_stop=stopping.set)
 
     processes = [WebProcess(work) for _ in range(environment.web_processes)]
     Processes(processes, listener=listener, drain_seconds=DRAIN_SECONDS).run()

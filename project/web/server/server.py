@@ -169,16 +169,18 @@ class Server(TcpWSGIServer):
         os.set_blocking(alarm, False)
         return alarm
 
-    def answer(self, *, goes_on: Callable[[], bool]) -> None:
+    def answer(self, *, goes_on: Callable[[], bool], at_stop: Callable[[], object] = lambda: None) -> None:
         """Answer requests until told to stop, and then those that are under way.
 
         Args:
             goes_on: Asked at least once a second.
+            at_stop: Called then, so that requests which wait for something are answered.
         """
         while goes_on():
             self._wait(seconds=1.0)
             self._let_go()
         self.is_draining = True
+        at_stop()
         wasyncore.dispatcher.close(self)
         deadline = time.monotonic() + DRAIN_SECONDS
         while time.monotonic() < deadline and self._drain():
