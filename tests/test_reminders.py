@@ -158,6 +158,23 @@ def test_completing_a_todo_cancels_a_mail_that_no_server_has_taken_yet() -> None
     assert TaskRun.objects.get(task="send_email").state == "cancelled"
 
 
+def test_a_todo_that_is_opened_again_before_its_mail_was_taken_is_mailed_again() -> None:
+    todo = is_due(a_todo())
+    registry.todo_remind(todo_id=todo.pk)
+    for completed in (True, False):
+        opened = update_todo(todo_id=todo.pk, user=todo.user, changes={"completed": completed})
+    assert (reminders("queued").get().id, opened.reminded_at) == (opened.reminder_id, None)
+
+
+def test_a_todo_that_is_opened_again_after_its_mail_was_taken_is_not_mailed_again() -> None:
+    todo = is_due(a_todo())
+    registry.todo_remind(todo_id=todo.pk)
+    TaskRun.objects.filter(task="send_email").update(state="succeeded", result={"message_id": "x"})
+    for completed in (True, False):
+        update_todo(todo_id=todo.pk, user=todo.user, changes={"completed": completed})
+    assert reminders("queued").count() == 0
+
+
 def test_a_due_time_in_the_past_is_refused_by_its_field() -> None:
     user = a_user()
     todo = a_todo(user=user)

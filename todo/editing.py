@@ -61,14 +61,23 @@ def plan_reminder(todo: Todo) -> None:
         message = remind.using(eta=todo.due_at).send(todo_id=todo.pk, due_at=todo.due_at)
     run_id = message.run_id if message else None
     if run_id != todo.reminder_id:
-        cancel_reminder(todo.reminder_id)
+        if cancel_reminder(todo.reminder_id):
+            todo.reminded_at = None
         reminders.remember_run(todo, run_id)
 
 
-def cancel_reminder(run_id: UUID | None) -> None:
-    """Cancel a reminder, or the mail that it has become; one that has ended already stays as it is."""
+def cancel_reminder(run_id: UUID | None) -> bool:
+    """Cancel a reminder, or the mail that it has become; one that has ended already stays as it is.
+
+    Returns:
+        Whether there was a mail that is never sent now.
+    """
     if run_id is None:
-        return
-    for task in (remind, send_email):
-        with suppress(RunStateError, UnknownRunError):
-            task.message(run_id).cancel()
+        return False
+    with suppress(RunStateError, UnknownRunError):
+        remind.message(run_id).cancel()
+    with suppress(RunStateError, UnknownRunError):
+        mail = send_email.message(run_id)
+        mail.cancel()
+        return mail.ready  # what runs is told to stop, and may have been sent
+    return False

@@ -68,6 +68,6 @@ def remember_mail(*, todo_id: int, mail_id: UUID) -> None:
 
 
 def remember_run(todo: Todo, run_id: UUID | None) -> None:
-    """Record which run will remind the owner of a todo."""
+    """Record which run will remind the owner of a todo, and whether they were reminded before."""
     todo.reminder_id = run_id
-    Todo.objects.filter(pk=todo.pk).update(reminder_id=run_id)
+    Todo.objects.filter(pk=todo.pk).update(reminder_id=run_id, reminded_at=todo.reminded_at)
