@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http import HTTPStatus
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,29 @@ def test_people_get_readable_lines() -> None:
         logging.getLogger("x").info("hello")
     assert "hello" in text.getvalue()
     assert not text.getvalue().startswith("{")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"path": "/a b", "quoted": 'x"y', "empty": "", "pair": "a=b", "lines": "a\nb", "none": None, "last": ""},
+        {"status": HTTPStatus.NOT_FOUND, "ratio": 0.5, "many": [1, "two"], "inner": {"a": "b c"}, "é": "ü"},
+        {"exception": "Traceback: broken", "x": 1},
+        {"stack": "Stack", "x": 1},
+        {"event": ""},
+        {"level": "critical"},
+    ],
+)
+def test_readable_lines_are_those_of_structlog(fields: dict[str, object]) -> None:
+    line = {"timestamp": "2026-01-01T00:00:00Z", "level": "info", "event": "it happened", "logger": "x", **fields}
+    *_, render = logging_config(json=False, level="INFO")["formatters"]["structlog"]["processors"]
+    theirs = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)(None, "info", line.copy())
+    assert render(None, "info", line) == theirs
+
+
+def test_numbers_stay_numbers(lines: Lines) -> None:
+    structlog.get_logger("x").info("answered", status=HTTPStatus.NOT_FOUND, is_late=True, seconds=0.5)
+    assert {"status": 404, "is_late": True, "seconds": 0.5}.items() <= lines()[0].items()
 
 
 def test_lines_of_threads_stay_whole_and_none_is_lost(tmp_path: Path) -> None:
