@@ -57,6 +57,13 @@ def test_an_empty_variable_is_a_missing_one(monkeypatch: pytest.MonkeyPatch) -> 
         read(monkeypatch, {**COMPLETE, "REDIS_URL": ""})
 
 
+def test_a_bucket_is_named_and_its_keys_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ImproperlyConfigured, match="EXPORTS_S3_BUCKET: the other"):
+        read(monkeypatch, {"EXPORTS_S3_ENDPOINT": "https://s3.example.com"})
+    with pytest.raises(ImproperlyConfigured, match="EXPORTS_S3_SECRET_KEY: EXPORTS_S3_ACCESS_KEY and it go together"):
+        read(monkeypatch, {"EXPORTS_S3_BUCKET": "exports", "EXPORTS_S3_ACCESS_KEY": "key"})
+
+
 def test_a_short_secret_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImproperlyConfigured, match="SECRET_KEY: is too short") as refused:
         read(monkeypatch, {**COMPLETE, "SECRET_KEY": "hunter2"})

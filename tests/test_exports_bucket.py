@@ -1,5 +1,8 @@
 """Exports in a bucket of a real S3 server."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -60,6 +63,17 @@ def test_objects_of_no_export_go_after_a_day_and_nothing_of_others(bucket: Bucke
     later = timezone.now() + timedelta(hours=25)
     assert prune_exports(now=later) == PruneExportsResult(expired=0, orphans=1)
     assert [Path(name).suffix for name in bucket.names] == [".txt"]
+
+
+def test_nobody_loads_a_library_that_only_some_exports_need() -> None:
+    program = (
+        "import sys, django; django.setup(); import project.urls, project.registry; "
+        "from django.core.files.storage import storages; storages['exports']; "
+        "print(*{'boto3', 'botocore', 'storages', 'fpdf'} & sys.modules.keys())"
+    )
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "project.settings", "EXPORTS_S3_BUCKET": "some-bucket"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
 def test_a_bucket_that_is_away_is_said_to_be(bucket: Bucket) -> None:
