@@ -65,11 +65,11 @@ def test_who_wraps_statements_wraps_the_send(db: None) -> None:
 
 
 def test_an_event_loop_must_not_wait_for_it(db: None) -> None:
-    async def send() -> None:
-        tasks.add.send(1)
+    async def ask() -> None:
+        run_bound("SELECT 1", {})
 
     with pytest.raises(SynchronousOnlyOperation):
-        asyncio.run(send())
+        asyncio.run(ask())
 
 
 def test_a_send_goes_on_where_a_caller_discarded_everything(transactional_db: None) -> None:
