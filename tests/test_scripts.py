@@ -26,10 +26,10 @@ def test_a_loaded_script_runs_in_a_pipeline(own_broker: ServiceBroker, scripts: 
     connection = PipelinedConnection(scripts.client)
 
     replies = connection.send(
-        scripts.command("holds", "default", sent), scripts.command("holds", "default", "unknown", sent)
+        scripts.command("missing", "default", sent), scripts.command("missing", "default", f"unknown {sent}")
     )
 
-    assert replies == [[1], [0, 1]]
+    assert replies == [[], [b"unknown"]]
     connection.close()
 
 
