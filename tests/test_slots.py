@@ -9,10 +9,13 @@ from dramatiq.worker import Worker as DramatiqWorker
 
 from project.broker.broker import ServiceBroker
 from project.desk.why import explain
+from project.tasks import Batch
 from project.tasks.models import TaskRun, Worker
 from project.tasks.repair.audit import Operator
 from project.tasks.repair.operations import cancel, retry
 from project.tasks.repair.pauses import pause_queue, resume_queue
+from project.tasks.sending import outbox
+from project.tasks.sending.looks import planned_looks
 from project.tasks.sending.outbox import admit, publish_on_commit
 from project.tasks.upkeep.duties import Duties
 from project.tasks.upkeep.reconcile import SETTLE, reconcile_in_turn
@@ -178,3 +181,12 @@ def test_what_waits_for_a_slot_is_not_lost_and_says_so(broker: ServiceBroker) ->
     assert "1 of 'tests.alone' may run at once" in reason.text
     assert not any(reason.code in ("max_concurrency", "not_published") for reason in explain(runs[0]))
     assert not any(reason.code == "not_published" for reason in explain(runs[1]))
+
+
+def test_a_sender_looks_at_the_keys_of_what_it_sent_for_a_bounded_time_and_others_at_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outbox, "SENDER_LOOKS_FOR", timedelta(0))
+    Batch.send([tasks.alone_by_user.call(user_id) for user_id in range(3)])
+    assert not TaskRun.objects.filter(state="queued").exists()
+    assert sorted(planned_looks()) == [f"tests.alone_by_user:{user_id}" for user_id in range(3)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +23,7 @@ from project.tasks.models import TaskRun
 from project.tasks.sending.due_queues import due_queues
 from project.tasks.sending.insert import NewRun
 from project.tasks.sending.last_chances import broker_queue
-from project.tasks.sending.looks import must_plan, plan_look, planned_looks, walk
+from project.tasks.sending.looks import look_soon, must_plan, plan_look, planned_looks, walk
 from project.tasks.sending.slots import has_room, take_slots
 from project.tasks.sending.starts import lock_limit
 from project.tasks.sending.unique import admit_waiting
@@ -33,6 +34,9 @@ log = structlog.get_logger(__name__)
 ROWS_AT_ONCE = 1000
 #: The relay leaves a new row to its sender for this long: a sender publishes within milliseconds of its commit.
 SENDER_FIRST = timedelta(seconds=1)
+#: How long a sender looks at the limits of what it has sent, at 6 ms each: a batch with a key for each of 100,000
+#: people would keep it for ten minutes. The workers look at those that are left.
+SENDER_LOOKS_FOR = timedelta(seconds=1)
 
 
 def publish_on_commit(runs: Sequence[NewRun | TaskRun]) -> None:
@@ -49,9 +53,13 @@ def _publish_now(runs: Sequence[NewRun | TaskRun]) -> None:
     """Publish runs, or of those that wait for a slot as many as have one."""
     waiting = {id(run) for run in runs if run.limit_key and run.state == TaskRun.State.PENDING}
     _hand_over([run for run in runs if id(run) not in waiting])
+    until, left = time.monotonic() + SENDER_LOOKS_FOR.total_seconds(), set()
     for key, queue in {(run.limit_key, run.queue) for run in runs if id(run) in waiting}:
-        if has_room(key, queue=queue) or must_plan(key):
+        if time.monotonic() >= until:
+            left.add(key)
+        elif has_room(key, queue=queue) or must_plan(key):
             admit(key, have_waited=False)
+    look_soon(left)
 
 
 def admit(key: str, *, have_waited: bool = True) -> None:
