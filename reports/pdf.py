@@ -87,5 +87,5 @@ class _Todos(FPDF):
         return "".join(letter if letter == "\n" or ord(letter) in self._known else _MISSING for letter in text)
 
 
-def _said(when: datetime) -> str:
-    return f"{timezone.localtime(when):%Y-%m-%d %H:%M}"
+def _said(when: str) -> str:
+    return f"{timezone.localtime(datetime.fromisoformat(when)):%Y-%m-%d %H:%M}"

@@ -11,7 +11,7 @@ from reports.schemas import ExportFormat, ExportResult, PruneExportsResult
 #: A disk that is full or a bucket that is away may take hours; with full jitter these are about four.
 RETRIES = 15
 LONGEST_BACKOFF = timedelta(minutes=30)
-#: A million todos take 20 seconds or so and an upload; ten times as many are allowed.
+#: A million todos take 10 seconds or so and an upload; many times as many are allowed.
 LONGEST = timedelta(minutes=15)
 
 

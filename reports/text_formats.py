@@ -1,11 +1,10 @@
-"""Todos as CSV and as JSON lines; times are UTC, as ISO 8601."""
+"""Todos as CSV and as JSON lines."""
 
 import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import IO
 
 from reports.todos import Row
@@ -29,7 +28,7 @@ def write_csv(file: IO[bytes], pages: Iterable[list[Row]]) -> None:
 
 def write_json_lines(file: IO[bytes], pages: Iterable[list[Row]]) -> None:
     """Write todos as JSON, one to a line, each text as it is."""
-    encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_time).encode
+    encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
     with _as_text(file, encoding="utf-8") as text:
         for page in pages:
             text.writelines(encode(row._asdict()) + "\n" for row in page)
@@ -56,11 +55,7 @@ def _cells(row: Row) -> tuple[object, ...]:
         harmless(row.title),
         harmless(row.description),
         "true" if row.completed else "false",
-        _time(row.due_at) if row.due_at else "",
-        _time(row.created_at),
-        _time(row.updated_at),
+        row.due_at or "",
+        row.created_at,
+        row.updated_at,
     )
-
-
-def _time(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat()

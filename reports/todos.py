@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import F
+from django.db.models import F, Func, TextField
 from django.db.models.fields.tuple_lookups import Tuple, TupleLessThan
 
 from todo.models import Todo
@@ -14,15 +14,18 @@ PAGE = 5_000
 
 
 class Row(NamedTuple):
-    """A todo, by the names that a file gives its columns."""
+    """A todo, by the names that a file gives its columns; times are UTC, as ISO 8601.
+
+    PostgreSQL writes them: to make times of what it says, and text of those, took over half of an export's CPU.
+    """
 
     id: int
     title: str
     description: str
     completed: bool
-    due_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
+    due_at: str | None
+    created_at: str
+    updated_at: str
 
 
 def read_todos(*, user_id: int) -> Iterator[list[Row]]:
@@ -32,10 +35,20 @@ def read_todos(*, user_id: int) -> Iterator[list[Row]]:
     would not keep, and no transaction, which would keep dead rows from being vacuumed.
     """
     ahead = todos = Todo.objects.filter(user=user_id).order_by("-created_at", "-id")
-    while page := [Row._make(values) for values in ahead.values_list(*Row._fields)[:PAGE]]:
+    while page := [Row._make(values) for values in ahead.values_list(*_COLUMNS)[:PAGE]]:
         yield page
-        last = page[-1]
-        ahead = todos.filter(TupleLessThan(Tuple(F("created_at"), F("id")), (last.created_at, last.id)))
+        last = datetime.fromisoformat(page[-1].created_at), page[-1].id
+        ahead = todos.filter(TupleLessThan(Tuple(F("created_at"), F("id")), last))
+
+
+class _Iso(Func):
+    """A time as ISO 8601, in UTC."""
+
+    template = """to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
+    output_field = TextField()
+
+
+_COLUMNS = [_Iso(F(name)) if name.endswith("_at") else F(name) for name in Row._fields]
 
 
 def count_todos(*, user_id: int) -> int:

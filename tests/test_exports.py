@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -80,7 +80,8 @@ def test_json_lines_have_texts_as_they_are() -> None:
     made(user, "jsonl")
     todo = json.loads(content().decode())
     assert (todo["title"], todo["description"], todo["completed"]) == (EVIL, "Grüße 🌱\n日本", False)
-    assert todo["due_at"] == due_at.isoformat()
+    assert todo["due_at"] == due_at.isoformat(timespec="microseconds")
+    assert abs(datetime.fromisoformat(todo["created_at"]) - timezone.now()) < timedelta(minutes=1)
 
 
 def test_a_pdf_is_made_of_any_text() -> None:
