@@ -69,9 +69,9 @@ class ServiceBroker(RedisBroker):
         Raises:
             ActorNotFound: If nothing does.
         """
-        if self.stand_in is not None and actor_name not in self.actors:
-            return self.stand_in(actor_name)
-        return super().get_actor(actor_name)
+        if (actor := self.actors.get(actor_name)) is not None:
+            return actor
+        return self.stand_in(actor_name) if self.stand_in is not None else super().get_actor(actor_name)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         """Consume a queue or, if its name says so, a delay queue.

@@ -130,9 +130,11 @@ class QueueConsumer(Consumer):
 
     def _keep_what_has_a_place(self, fetched: list[Delivery]) -> None:
         surplus = self._work.expect(self.queue_name, fetched)
+        if not surplus:
+            return self._claim(fetched)
         self._claim([each for each in fetched if each.options["redis_message_id"] not in surplus])
-        if surplus:
-            self._give_back(id_ for each in fetched if (id_ := each.options["redis_message_id"]) in surplus)
+        self._give_back(id_ for each in fetched if (id_ := each.options["redis_message_id"]) in surplus)
+        return None
 
     def _fetch(self, count: int) -> list[Delivery]:
         return [delivery for pair in self._take(count) if (delivery := self._open(*pair))]
@@ -141,6 +143,8 @@ class QueueConsumer(Consumer):
         """Claim what is to be handed out; what may not start, and so has nothing left to do, is acked."""
         claimed = self._claims.claim(fetched) if self._claims and fetched else fetched
         self._fetched.extend(claimed)
+        if len(claimed) == len(fetched):
+            return
         kept = {id(each) for each in claimed}
         spare = [each for each in fetched if id(each) not in kept]
         self._work.arrive(spare)

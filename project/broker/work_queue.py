@@ -153,16 +153,13 @@ class WorkQueue(PriorityQueue[Item]):
 
     def put(self, item: Item, block: bool = True, timeout: float | None = None) -> None:
         """Let a message wait for a thread, or for a place on the loop."""
+        if self._lane_of(item.message) is not self._loop:
+            return super().put(item, block, timeout)
         with self.mutex:
-            is_for_loop = self._lane_of(item.message) is self._loop
-            if is_for_loop:
-                self._loop.add(item)
-                self.unfinished_tasks += 1
-                is_awake, self._loop_is_awake = self._loop_is_awake, True
-        if not is_for_loop:
-            super().put(item, block, timeout)
-        elif not is_awake:
-            self._wake_loop()
+            self._loop.add(item)
+            self.unfinished_tasks += 1
+            is_awake, self._loop_is_awake = self._loop_is_awake, True
+        return None if is_awake else self._wake_loop()
 
     def take_for_loop(self) -> list[MessageProxy]:
         """Take the messages that may start on the loop now, the next one first."""

@@ -83,7 +83,8 @@ class Interrupts:
         self._start_watch()
         with self._lock:
             self._running[key] = running
-            self._is_busy.set()
+            if not self._is_busy.is_set():
+                self._is_busy.set()
         try:
             with in_task():
                 yield running

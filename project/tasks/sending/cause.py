@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
@@ -64,7 +64,7 @@ def current_cause() -> Cause:
 
 def child_of(cause: Cause, *, run_id: UUID) -> Cause:
     """Return the cause of what the run `run_id` itself sends: same user and request."""
-    return replace(cause, source="task", parent_id=run_id, schedule="")
+    return Cause(source="task", user_id=cause.user_id, request_id=cause.request_id, parent_id=run_id)
 
 
 def _cause_of(request: HttpRequest) -> Cause:
