@@ -16,7 +16,14 @@ from users.models import User
 pytestmark = pytest.mark.django_db
 
 PAGES = ["/tasks/", "/account/", "/tasks/05eb3675-2496-416e-8d23-2664334bbe08/"]
-POSTED = ["/todos/add/", "/todos/1/tick/", "/todos/1/delete/", "/todos/clean-up/", "/account/sign-out-everywhere/"]
+POSTED = [
+    "/todos/add/",
+    "/todos/1/tick/",
+    "/todos/1/delete/",
+    "/todos/clean-up/",
+    "/todos/export/",
+    "/account/sign-out-everywhere/",
+]
 
 
 def browser_of(user: User) -> Client:
