@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 from dramatiq.errors import ConnectionClosed
+from dramatiq.threading import Interrupt
 
 from project.broker.addresses import connect
 from project.broker.broker import ServiceBroker
+from project.broker.pipeline import PipelinedConnection
 from project.broker.shared_connections import SharedConnections
 from tests.brokers import make_message, stored
 
@@ -94,3 +96,18 @@ def test_a_redis_without_the_scripts_is_given_them(own_broker: ServiceBroker) ->
     own_broker.enqueue(make_message())
 
     assert stored(own_broker) == 1
+
+
+def test_whoever_is_interrupted_before_they_give_a_connection_back_leaves_none_behind(
+    connections: SharedConnections,
+) -> None:
+    class Interrupted(list[PipelinedConnection]):
+        def append(self, connection: PipelinedConnection) -> None:
+            raise Interrupt
+
+    pool = connections._client.connection_pool
+    connections._idle = Interrupted()
+    for _ in range(3):
+        with pytest.raises(Interrupt):
+            connections.send(("PING",))
+    assert len(pool._in_use_connections) == 0

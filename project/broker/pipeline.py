@@ -5,6 +5,7 @@ itself with the reply that wakes it, and not only the news that there is one.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -54,20 +55,16 @@ class PipelinedConnection:
             ConnectionClosed: If Redis did not answer in time; what it did of the commands is unknown.
         """
         with lost_connections():
-            connection = self._connection or self._pool.get_connection()
+            self._connection = connection = self._connection or self._pool.get_connection()
             try:
                 sent = 0
                 for batch in map(list, batches):
                     connection.send_packed_command(connection.pack_commands(batch))
                     sent += len(batch)
-                replies = [_read(connection) for _ in range(sent)]
+                return [_read(connection) for _ in range(sent)]
             except BaseException:
-                self._connection = None
-                connection.disconnect()
-                self._pool.release(connection)
+                self._hang_up()
                 raise
-            self._connection = connection
-            return replies
 
     def renew(self) -> None:
         """Hang up if Redis has, or has said something unasked, since the last command; the next one connects again."""
@@ -83,6 +80,17 @@ class PipelinedConnection:
         """Give the connection back to the pool."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._pool.release(connection)
+
+    def __del__(self) -> None:
+        """Give the connection back where an interrupt kept its thread from doing so: a pool has a hundred, no more."""
+        with suppress(Exception):  # at the end of the process nothing may be left of the pool
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()
             self._pool.release(connection)
 
 

@@ -42,9 +42,13 @@ class SharedConnections:
         """
         connection = self._take()
         try:
-            return connection.stream(batches)
-        finally:
+            replies = connection.stream(batches)
+        except Exception:
             self._idle.append(connection)
+            raise
+        # Whoever is interrupted leaves it to be hung up: what it was asked last may not be answered yet.
+        self._idle.append(connection)
+        return replies
 
     def _take(self) -> PipelinedConnection:
         if self._process != os.getpid():
