@@ -26,11 +26,14 @@ class OwnTasks:
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
+        #: Made when it is needed: most runs start none.
+        self._tasks: WeakSet[asyncio.Task[Any]] | None = None
         _own_tasks.set(self)
 
     def add(self, task: asyncio.Task[Any]) -> None:
         """Note that the run has started a task."""
+        if self._tasks is None:
+            self._tasks = WeakSet()
         self._tasks.add(task)
 
     async def end(self) -> None:

@@ -136,7 +136,7 @@ def claim_from(row: ClaimedRow, *, start: TakenStart | None = None) -> Claim:
         arguments=json.loads(row.arguments),
         cause=Cause(source=row.source, user_id=row.user_id, request_id=row.request_id),
         started_at=row.started_at,
-        next_steps=json.loads(row.next_steps),
+        next_steps=json.loads(row.next_steps) if row.next_steps != "[]" else [],
         start=start,
     )
 

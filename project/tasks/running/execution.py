@@ -30,7 +30,7 @@ from project.tasks.errors import (
     UnknownTaskError,
 )
 from project.tasks.running.claim import Claim, claim_run, limit_key_of
-from project.tasks.running.context import running_as
+from project.tasks.running.context import log_fields, running_as
 from project.tasks.running.database import insist
 from project.tasks.running.group_commit import group_commit
 from project.tasks.running.held import held_runs, hold, let_go
@@ -117,7 +117,7 @@ def _run_fast(task: Declaration, message: dramatiq.Message[Any]) -> Any:
         log.warning("message_expired", task=task.name, run_id=message.message_id)
         return None
     with (
-        structlog.contextvars.bound_contextvars(task=task.name, run_id=message.message_id),
+        log_fields(task=task.name, run_id=message.message_id),
         lent_connection(limit=task.policy.time_limit),
     ):
         give_up = partial(make_dead, message)
@@ -129,9 +129,7 @@ def _run_fast(task: Declaration, message: dramatiq.Message[Any]) -> Any:
 
 def _run_claimed(task: Declaration, claim: Claim) -> None:
     with (
-        structlog.contextvars.bound_contextvars(
-            task=claim.task, run_id=str(claim.run_id), attempt=claim.attempt, request_id=claim.cause.request_id
-        ),
+        log_fields(task=claim.task, run_id=str(claim.run_id), attempt=claim.attempt, request_id=claim.cause.request_id),
         caused_by(child_of(claim.cause, run_id=claim.run_id)),
     ):
         try:

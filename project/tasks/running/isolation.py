@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -48,6 +49,7 @@ def lent_connection(*, limit: timedelta) -> Iterator[None]:
         _take_back(lent, is_interrupted=is_interrupted)
 
 
+@lru_cache(maxsize=100)  # tasks have a handful of limits, and each run asks
 def lent_session(*, limit: timedelta) -> Session:
     """Return how a session is set that is lent to a task.
 
