@@ -166,15 +166,13 @@ def _programs(options: argparse.Namespace) -> list[Program]:
 
 def _greeting(port: int) -> list[str]:
     address = f"http://127.0.0.1:{port}"
+    settings = project.environment.environment
     people = "Sign in as admin with password admin, or as demo with password demo."
+    mails = f"Mails become files: read them at {address}/admin/mail/."
     return [
-        f"The service answers at {address}/docs (API) and {address}/admin/ (admin).",
-        *([people] if project.environment.environment.environment == "development" else []),
-        *(
-            []
-            if project.environment.environment.email_host
-            else [f"Mails become files: read them at {address}/admin/mail/."]
-        ),
+        f"The todos are at {address}/, the API at {address}/docs, the admin at {address}/admin/.",
+        *([people] if settings.environment == "development" else []),
+        *([mails] if not settings.email_host else []),
         "Ctrl-C stops everything.",
     ]
 
