@@ -11,6 +11,7 @@ from project.broker.broker import ServiceBroker
 from project.tasks.models import PausedQueue, TaskRun
 from project.tasks.repair.audit import Operator
 from project.tasks.repair.pauses import pause_queue, resume_queue
+from project.tasks.sending.outbox import fill_slots, relay_once
 from tests import tasks_for_tests as tasks
 from tests.eventually import eventually
 
@@ -28,6 +29,20 @@ def test_a_unique_task_can_be_sent_again_once_it_has_ended(worker: Worker) -> No
     first = tasks.once.send(key=1)
     first.result(timeout=10)
     assert tasks.once.send(key=1).run_id != first.run_id
+
+
+def test_a_run_that_was_told_to_stop_does_not_stand_in_for_what_is_sent_after_that(
+    db: None, broker: ServiceBroker
+) -> None:
+    first = tasks.once.send(key=1)
+    TaskRun.objects.update(state="running")
+    first.cancel()
+    second = tasks.once.send(key=1)
+    assert (second.run_id != first.run_id, second.status) == (True, "pending")
+    TaskRun.objects.filter(id=first.run_id).update(state="cancelled")
+    fill_slots()
+    relay_once()
+    assert second.status == "queued"
 
 
 def test_many_unique_calls_at_once_are_kept_once(db: None, broker: ServiceBroker) -> None:

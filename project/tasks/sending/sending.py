@@ -105,10 +105,11 @@ def _keep_unique(run: NewRun, *, or_wait: bool) -> NewRun | TaskRun:
     if run.unique_key is None:
         return _keep([run], or_wait=or_wait)[0]
     while not insert_unless_unfinished(run):
-        if or_wait:
+        unfinished = TaskRun.objects.filter(unique_key=run.unique_key, state__in=TaskRun.UNFINISHED).first()
+        # One that was told to stop does not do what is asked for now.
+        if or_wait or (unfinished is not None and unfinished.cancel_requested):
             run.unique_key, run.waits_for_key, run.state = None, run.unique_key, TaskRun.State.PENDING
             return _keep([run], or_wait=or_wait)[0]
-        unfinished = TaskRun.objects.filter(unique_key=run.unique_key, state__in=TaskRun.UNFINISHED).first()
         # It may have ended between the two statements; then there is room for this one.
         if unfinished is not None:
             return unfinished
