@@ -1,5 +1,6 @@
 """What the pages answer to those who may not, who ask for nonsense, or who come at a bad time."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -118,6 +119,15 @@ def test_a_todo_that_cannot_be_is_refused_with_the_reason_and_kept_in_the_form(
     assert not Todo.objects.exists()
 
 
+def test_a_todo_that_is_due_in_the_hour_that_clocks_show_twice_can_be_changed(settings: Any) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
+    ada, due_at = a_user(), datetime.fromisoformat("2027-10-31T01:30:07Z")
+    todo = create_todo(user=ada, title="Old", due_at=due_at)
+    browser_of(ada).post(f"/todos/{todo.pk}/edit/", {"title": "New", "due_at": "2027-10-31T02:30"})
+    todo.refresh_from_db()
+    assert (todo.title, todo.due_at) == ("New", due_at)
+
+
 def test_what_people_write_is_text_and_not_markup() -> None:
     ada = a_user()
     create_todo(user=ada, title="<script>alert(1)</script>", description="<b>x</b>")
@@ -151,6 +161,13 @@ def test_who_was_locked_while_their_new_password_was_hashed_stays_locked() -> No
     form.save()
     ada.refresh_from_db()
     assert (ada.is_active, ada.check_password("a different horse")) == (False, True)
+
+
+@pytest.mark.parametrize("result", [7, "many", {}, {"todos_deleted": "many"}, None])
+def test_a_result_of_another_release_is_shown_as_done(result: Any) -> None:
+    ada = a_user()
+    a_run("succeeded", user=ada, task="todo.cleanup_for_user", result=result)
+    assert "Done · " in said(browser_of(ada).get("/tasks/"))
 
 
 def test_who_has_done_everything_is_told_so() -> None:

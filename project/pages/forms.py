@@ -1,6 +1,7 @@
 """The forms on the pages; what they accept is what the API accepts."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django import forms
 from django.contrib.auth import password_validation
@@ -113,12 +114,25 @@ class PasswordForm(PasswordChangeForm):
         return user
 
 
+class DueField(forms.DateTimeField):
+    """A local time; what is sent as it was shown stays what it was, also in the hour that clocks show twice."""
+
+    was: datetime | None = None
+
+    def clean(self, value: Any) -> datetime | None:
+        """Return the time."""
+        is_as_shown = self.was is not None and value == timezone.localtime(self.was).strftime(_MINUTE)
+        due_at: datetime | None = self.was if is_as_shown else super().clean(value)
+        return due_at
+
+
 class TodoForm(_OfTodo):
     """A todo, to write down or to change; its due time is local, and to the minute."""
 
     class Meta:
         model = Todo
         fields = ("title", "description", "due_at")
+        field_classes: ClassVar[dict[str, Any]] = {"due_at": DueField}
         labels: ClassVar[dict[str, Any]] = {"due_at": "Due"}
         widgets: ClassVar[dict[str, Any]] = {
             "title": forms.TextInput(attrs={"placeholder": "What is to be done?", "autocomplete": "off"}),
@@ -128,6 +142,7 @@ class TodoForm(_OfTodo):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **{"label_suffix": "", **options})
+        cast("DueField", self.fields["due_at"]).was = self.instance.due_at
         self.fields["due_at"].help_text = f"You get a mail then. Time zone: {timezone.get_current_timezone_name()}."
         if self.instance.due_at is not None:
             self.initial["due_at"] = self.instance.due_at.replace(second=0, microsecond=0)

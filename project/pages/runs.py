@@ -153,5 +153,5 @@ def _text(run: TaskRun, words: RunWords) -> str:
 def _said(words: RunWords, result: Any) -> str:
     try:
         return words.ended(result)
-    except (KeyError, TypeError):  # a result of another release
+    except (KeyError, TypeError, ValueError):  # a result of another release
         return "Done"
