@@ -121,7 +121,7 @@ async def _run_fast(task: Declaration, message: dramatiq.Message[Any], pulse: Lo
 async def _run_claimed(task: Declaration, claim: Claim, pulse: LoopPulse | None) -> None:
     # Each run has a context of its own, so nothing is undone at its end.
     structlog.contextvars.bind_contextvars(
-        task=claim.task, run_id=str(claim.run_id), attempt=claim.attempt, request_id=claim.cause.request_id
+        task=claim.task, run_id=claim.key, attempt=claim.attempt, request_id=claim.cause.request_id
     )
     progress = Progress(claim.run_id, claim.attempt)
     with caused_by(child_of(claim.cause, run_id=claim.run_id)):
@@ -141,7 +141,7 @@ async def _run_claimed(task: Declaration, claim: Claim, pulse: LoopPulse | None)
 async def _attempt_claimed(task: Declaration, claim: Claim, pulse: LoopPulse | None, progress: Progress) -> str:
     result = await _attempt(
         task,
-        str(claim.run_id),
+        claim.key,
         lambda: fitting(task, claim.arguments),
         partial(
             running_as,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -62,6 +63,11 @@ class Claim:
     next_steps: list[dict[str, Any]]
     start: TakenStart | None = None
     begun: float = field(default_factory=time.monotonic)
+
+    @cached_property
+    def key(self) -> str:
+        """The run's id as text, which is asked for several times in each run."""
+        return str(self.run_id)
 
     def begin(self) -> None:
         """Note that the run begins now, which may be a while after it was claimed."""

@@ -94,7 +94,7 @@ class ClaimWriter:
 
     def settle(self) -> None:
         """Return when the disk has everything that was written."""
-        if self.unflushed.runs():
+        if not self.unflushed.is_empty:
             self._insist(_wait_for_disk)
             self.unflushed.forget()
 

@@ -104,7 +104,7 @@ def running_as(
     Raises:
         Interrupt: Whatever the block was interrupted with.
     """
-    with interrupts.allowed(str(claim.run_id), time_limit=time_limit, give_up=give_up, **reached) as running:
+    with interrupts.allowed(claim.key, time_limit=time_limit, give_up=give_up, **reached) as running:
         reports = progress or Progress(claim.run_id, claim.attempt)
         token = _context.set(RunContext(claim.run_id, claim.attempt, running, reports))
         try:

@@ -129,7 +129,7 @@ def _run_fast(task: Declaration, message: dramatiq.Message[Any]) -> Any:
 
 def _run_claimed(task: Declaration, claim: Claim) -> None:
     with (
-        log_fields(task=claim.task, run_id=str(claim.run_id), attempt=claim.attempt, request_id=claim.cause.request_id),
+        log_fields(task=claim.task, run_id=claim.key, attempt=claim.attempt, request_id=claim.cause.request_id),
         caused_by(child_of(claim.cause, run_id=claim.run_id)),
     ):
         try:

@@ -153,14 +153,14 @@ class GroupCommit:
                 self._wait_for_others()
             if self._successes or self._locked:
                 self.flush()
-            elif self._writer.unflushed.runs():
+            elif not self._writer.unflushed.is_empty:
                 self._confirm()
 
     def _patience(self) -> float | None:
         """Return for how many seconds there is nothing to do unless a success comes; None for ever."""
         if self._locked:
             return RETRY_LOCKED_EVERY.total_seconds()
-        return CONFIRM_AFTER.total_seconds() if self._writer.unflushed.runs() else None
+        return None if self._writer.unflushed.is_empty else CONFIRM_AFTER.total_seconds()
 
     def _wait_for_others(self) -> None:
         count, pause, waited = 0, WAIT_FOR_OTHERS.total_seconds(), 0.0

@@ -80,6 +80,11 @@ class Unflushed:
         for each in self._written:
             each.claims = [claim for claim in each.claims if claim.run_id not in given_up]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no run is concerned; to gather all of them for that, as `runs` does, takes a while."""
+        return not any(each.claims or each.successes for each in list(self._written))
+
     def runs(self) -> set[UUID]:
         """Return the runs that are concerned."""
         written = list(self._written)
