@@ -128,3 +128,10 @@ def test_a_permanent_error_with_text_that_cannot_be_stored_is_dead_once(transact
     claim = a_claim()
     assert record_failure(claim, PermanentError("\ud800"), policy=Policy()) == "dead"
     assert TaskRun.objects.get(id=claim.run_id).error == "\\ud800"
+
+
+def test_a_run_that_fails_while_it_is_told_to_stop_is_not_tried_again(transactional_db: None) -> None:
+    claim = a_claim()
+    TaskRun.objects.update(cancel_requested=True)
+    assert record_failure(claim, ValueError("in the way"), policy=Policy()) == "cancelled"
+    assert TaskRun.objects.get().error == "in the way"

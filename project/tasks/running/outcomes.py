@@ -138,7 +138,8 @@ def _decide(run: Any, error: BaseException, *, policy: Policy) -> None:
     else:
         run.failures += 1
         wait = policy.retry_in(error, failures=run.failures)
-    if isinstance(error, TaskCancelled):
+    # Who asked for it to stop wants no other attempt, whatever it raised before it heard of that.
+    if isinstance(error, TaskCancelled) or (run.cancel_requested and wait is not None):
         run.state = TaskRun.State.CANCELLED
     elif wait is None:
         run.state = TaskRun.State.DEAD
