@@ -78,10 +78,11 @@ async def use_database() -> int:
     for _ in range(3):
         await TaskRun.objects.acount()
         await asyncio.sleep(0.01)
-    return await sync_to_async(_connections)()
+    return await sync_to_async(connections_now)()
 
 
-def _connections() -> int:
+def connections_now() -> int:
+    """Return how many connections there are to the database."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
         return int(cursor.fetchone()[0])
