@@ -98,6 +98,7 @@ def test_an_export_that_is_killed_half_way_is_one_whole_file_afterwards(service:
     assert (len(content), content.count(b"\r\n")) == (result.bytes, TODOS + 1)
 
 
+@pytest.mark.long
 def test_an_export_waits_for_room_on_the_disk(service: Service, directory: Path) -> None:
     service.worker()
     before = [(pid, resource.prlimit(pid, resource.RLIMIT_FSIZE)) for pid in workers()]
@@ -122,6 +123,7 @@ def test_too_many_todos_for_a_pdf_are_a_dead_letter_at_once(service: Service, di
     assert "at most 5,000 todos" in run.error
 
 
+@pytest.mark.long
 def test_an_export_waits_for_its_bucket_and_is_downloaded_from_it(
     service: Service, directory: Path, tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ def test_a_mail_is_sent_once_whatever_the_server_answers_first(service: Service,
     assert (run_of(unknown.run_id).attempts, run_of(unknown.run_id).error_type) == (1, "PermanentError")
 
 
+@pytest.mark.long
 def test_what_was_sent_while_the_mail_server_was_away_arrives_when_it_is_back(
     service: Service, server: MailServer
 ) -> None:
