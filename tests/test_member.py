@@ -77,9 +77,11 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
 
 
 @pytest.fixture
-def middleware(broker: ServiceBroker) -> Iterator[list[Any]]:
-    """The broker's middleware, which is what it was afterwards."""
+def middleware(broker: ServiceBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The broker's middleware, which is what it was afterwards, as is the part of the work that this process does."""
     was = list(broker.middleware)
+    (process,) = [each for each in was if isinstance(each, WorkerProcess)]
+    monkeypatch.setattr(process, "role", Role.EVERYTHING)
     yield broker.middleware
     broker.middleware[:] = was
 
@@ -206,12 +208,10 @@ def test_runs_are_freed_though_redis_is_away(
 def test_a_process_that_joins_a_pool_leaves_last_chances_to_others_or_runs_nothing_else(
     supervisor: Supervisor,
     middleware: list[Any],
-    monkeypatch: pytest.MonkeyPatch,
     role: Role,
     watches: type,
 ) -> None:
     (process,) = [each for each in middleware if isinstance(each, WorkerProcess)]
-    monkeypatch.setattr(process, "role", Role.EVERYTHING)
     join_pool(supervisor.connection, only_last_chances=role is Role.LAST_CHANCES, max_runs=0, max_memory=0)
     assert process.role is role
     assert [type(each) for each in middleware[-2:]] == [watches, Member]
