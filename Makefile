@@ -33,7 +33,7 @@ run: $(INSTALLED) ## start everything: PostgreSQL, Valkey, web, worker and sched
 test: $(INSTALLED) ## run the tests against real servers
 	$(IN_VENV)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-test-long: $(INSTALLED) ## run the long tests: chaos on real processes, some twenty minutes
+test-long: $(INSTALLED) ## run the long tests: chaos on real processes, some six minutes
 	$(IN_VENV)/python -m pytest -m long -n 2 --dist loadfile $(ARGS)
 
 test-pythons: ## run the tests with every Python 3.11 to 3.14 that is installed
