@@ -149,7 +149,7 @@ class OperatorAction(models.Model):
     who = models.CharField(
         max_length=150, help_text="The user's name, the account that ran the command, or what acted by itself."
     )
-    source = models.CharField(max_length=10, help_text="admin, api, command or system")
+    source = models.CharField(max_length=10, help_text="admin, api, page, command or system")
     action = models.CharField(max_length=30)
     target = models.CharField(
         max_length=200, help_text="A run's id, a queue's or a schedule's name, or the filter of a bulk action."
