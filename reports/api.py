@@ -7,7 +7,7 @@ from django.http import FileResponse
 from ninja import NinjaAPI, Router, Status
 
 from project.web.errors import answer, refusals
-from project.web.throttle import Throttle, signed_in_user
+from project.web.throttle import Throttle, Window, signed_in_user
 from reports import services
 from reports.downloads import download
 from reports.errors import ExportExpiredError, ExportNotFoundError, ExportRefusedError, StorageAwayError
@@ -17,7 +17,7 @@ from todo.schemas import Sent
 from users.auth import SignedIn, bearer
 
 #: Of one user, over HTTP and on the page together: each reads all of their todos.
-MOST_EXPORTS = "10/minute"
+EXPORTS = Window("export", limit=lambda: "10/minute")
 
 todos_router = Router(tags=["todos"], auth=bearer)
 exports_router = Router(tags=["exports"], auth=bearer)
@@ -25,7 +25,7 @@ exports_router = Router(tags=["exports"], auth=bearer)
 
 @todos_router.post(
     "/export",
-    throttle=Throttle("export", by=signed_in_user, limit=lambda: MOST_EXPORTS),
+    throttle=Throttle(EXPORTS, by=signed_in_user),
     response={202: Sent, **refusals(400, 401, 422, 429)},
     operation_id="export_todos",
 )

@@ -5,7 +5,7 @@ from ninja import Query, Router, Status
 
 from project.values.fields import Id
 from project.web.errors import refusals, refuse_fields
-from project.web.throttle import Throttle, signed_in_user
+from project.web.throttle import Throttle, Window, signed_in_user
 from todo import editing, services
 from todo.models import Todo
 from todo.schemas import NewTodo, Page, Sent, TodoChanges, TodoOut, TodoPage
@@ -13,7 +13,7 @@ from todo.tasks import cleanup_for_user
 from users.auth import SignedIn, bearer
 
 #: Of one user; while one cleanup is unfinished, asking again sends none, but a cleanup may take no time.
-MOST_CLEANUPS = "60/minute"
+CLEANUPS = Window("cleanup", limit=lambda: "60/minute")
 
 router = Router(tags=["todos"], auth=bearer)
 
@@ -32,7 +32,7 @@ def create_todo(request: SignedIn, body: NewTodo) -> Status[Todo]:
 
 @router.post(
     "/cleanup",
-    throttle=Throttle("cleanup", by=signed_in_user, limit=lambda: MOST_CLEANUPS),
+    throttle=Throttle(CLEANUPS, by=signed_in_user),
     response={202: Sent, **refusals(401, 429)},
     operation_id="clean_up_todos",
 )

@@ -11,14 +11,19 @@ from ninja import Router, Status
 from project.values.fields import Id
 from project.web.client_address import client_address
 from project.web.errors import refusals, refuse
-from project.web.throttle import Throttle, signed_in_user
+from project.web.throttle import Throttle, Window, sign_in_limit, signed_in_user
 from users import services, sessions
 from users.auth import SignedIn, bearer
 from users.errors import TooManyGuessesError
 from users.models import RefreshSession, User
+from users.pages import SIGN_INS, SIGN_UPS
 from users.schemas import AccountChanges, Credentials, RefreshTokenIn, Revoked, SessionOut, SignUp, TokenPair, UserOut
 from users.sessions import Client
 from users.signing_up import sign_up
+
+_REFRESHES = Window("refresh", limit=sign_in_limit)
+_REVOCATIONS = Window("revoke", limit=sign_in_limit)
+_REVOCATIONS_BY_USER = Window("revoke-by-user", limit=sign_in_limit)
 
 auth_router = Router(tags=["auth"])
 users_router = Router(tags=["users"])
@@ -26,7 +31,7 @@ users_router = Router(tags=["users"])
 
 @auth_router.post(
     "/token",
-    throttle=Throttle("token"),
+    throttle=Throttle(SIGN_INS),
     response={200: TokenPair, **refusals(400, 401, 422, 429)},
     operation_id="issue_token",
 )
@@ -40,7 +45,7 @@ def issue_token(request: HttpRequest, credentials: Credentials) -> TokenPair:
 
 @auth_router.post(
     "/token/refresh",
-    throttle=Throttle("refresh"),
+    throttle=Throttle(_REFRESHES),
     response={200: TokenPair, **refusals(400, 401, 422, 429)},
     operation_id="refresh_token",
 )
@@ -53,7 +58,7 @@ def refresh_token(request: HttpRequest, body: RefreshTokenIn) -> TokenPair:
 @auth_router.post(
     "/token/revoke",
     auth=bearer,
-    throttle=[Throttle("revoke"), Throttle("revoke-by-user", by=signed_in_user)],
+    throttle=[Throttle(_REVOCATIONS), Throttle(_REVOCATIONS_BY_USER, by=signed_in_user)],
     response={200: None, **refusals(400, 401, 422, 429)},
     operation_id="revoke_token",
 )
@@ -90,7 +95,7 @@ def revoke_session(request: SignedIn, session_id: UUID) -> Status[None]:
 
 @users_router.post(
     "/",
-    throttle=Throttle("sign-up"),
+    throttle=Throttle(SIGN_UPS),
     response={200: UserOut, **refusals(400, 409, 422, 429)},
     operation_id="create_user",
 )

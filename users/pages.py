@@ -17,6 +17,7 @@ from users.guessing import begin_guess
 
 #: Shared with the API's: there is one budget for both doors.
 SIGN_INS = Window("token", limit=sign_in_limit)
+SIGN_UPS = Window("sign-up", limit=sign_in_limit)
 PASSWORD_CHANGES = Window("password-change", limit=sign_in_limit)
 
 

@@ -15,13 +15,12 @@ from django.views.decorators.http import require_POST
 from project.pages.forms import PageForm, SignInForm, SignUpForm
 from project.pages.signed_in import refused, way_back
 from project.web.client_address import client_address
-from project.web.throttle import Window, network, sign_in_limit
+from project.web.throttle import network
 from users import services, signing_up
 from users.errors import TakenError, TooManyGuessesError, UnauthenticatedError, WeakPasswordError
 from users.models import User
-from users.pages import SIGN_INS
+from users.pages import SIGN_INS, SIGN_UPS
 
-SIGN_UPS = Window("sign-up", limit=sign_in_limit)
 #: Whom Django asks whether a browser's user is still good: the one that signs people in.
 _BACKEND = "django.contrib.auth.backends.ModelBackend"
 

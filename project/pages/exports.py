@@ -13,15 +13,13 @@ from django.shortcuts import redirect
 
 from project.pages.signed_in import member, member_page, refused
 from project.pages.todo_view import View
-from project.web.throttle import Window
 from reports import services
-from reports.api import MOST_EXPORTS
+from reports.api import EXPORTS
 from reports.downloads import download
 from reports.errors import ExportExpiredError, ExportNotFoundError, ExportRefusedError, ReportsError, StorageAwayError
 from reports.schemas import ExportFormat
 from reports.tasks import export_todos
 
-_exports = Window("export", limit=lambda: MOST_EXPORTS)
 _STATUS = {
     ExportNotFoundError: HTTPStatus.NOT_FOUND,
     ExportExpiredError: HTTPStatus.GONE,
@@ -54,7 +52,7 @@ def _order(user_id: int, wanted: str) -> str:
     """Send the export, or say why not."""
     if wanted not in get_args(ExportFormat):
         return "Choose CSV, JSON lines or PDF."
-    if _exports.hit(str(user_id)) is not None:
+    if EXPORTS.hit(str(user_id)) is not None:
         return "That was too often in a short time. Wait a minute, then try again."
     chosen = cast("ExportFormat", wanted)
     try:

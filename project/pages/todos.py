@@ -21,15 +21,13 @@ from project.pages.forms import TodoForm
 from project.pages.runs import recent_runs
 from project.pages.signed_in import member, member_page
 from project.pages.todo_view import PAGE, View, due_words, pager, tabs
-from project.web.throttle import Window
 from todo import editing, services
-from todo.api import MOST_CLEANUPS
+from todo.api import CLEANUPS
 from todo.errors import DueTimeError, TodoError
 from todo.tasks import cleanup_for_user
 
 #: What a deleted todo is written down with again.
 _CONTENT = ("title", "description", "completed")
-_cleanups = Window("cleanup", limit=lambda: MOST_CLEANUPS)
 
 
 def todos(request: HttpRequest) -> HttpResponse:
@@ -156,7 +154,7 @@ def undo_delete(request: HttpRequest) -> HttpResponse:
 @_post
 def clean_up(request: HttpRequest) -> HttpResponse:
     """Have the completed todos deleted."""
-    if _cleanups.hit(str(member(request).pk)) is not None:
+    if CLEANUPS.hit(str(member(request).pk)) is not None:
         messages.error(request, "That was too often in a short time. Wait a minute, then try again.")
     else:
         cleanup_for_user.send(user_id=member(request).pk)

@@ -90,16 +90,13 @@ class Throttle(BaseThrottle):
     """Lets no more requests of one client through than a window has room for.
 
     Args:
-        scope: What is limited.
+        window: Where they are counted; a page that does the same counts there, too.
         by: What tells one client from another.
-        limit: How many in what time; what the settings say for signing in, by default.
     """
 
-    def __init__(
-        self, scope: str, *, by: Callable[[HttpRequest], str] = network, limit: Callable[[], str] = sign_in_limit
-    ) -> None:
+    def __init__(self, window: Window, *, by: Callable[[HttpRequest], str] = network) -> None:
         self.by = by
-        self._window = Window(scope, limit=limit)
+        self._window = window
         # ninja asks for wait() in a second call, and one object serves all threads.
         self._local = threading.local()
 
